@@ -1,0 +1,177 @@
+"""The layers' imports go one way, and the core reads no clock, starts no thread and calls no operating system."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parent.parent / "pystack"
+
+LAYERS = (
+    {"errors", "units"},
+    {"wire"},
+    {"link"},
+    {"net", "transport"},
+    {"services"},
+    {"stack"},
+    {"sockets"},
+    {"sim"},
+    {"gateway"},
+    {"capture"},
+    {"apps"},
+    {"testing"},
+)
+"""From the bottom: a part imports from itself and from the parts below it; parts on one level never meet."""
+
+RANK = {part: rank for rank, level in enumerate(LAYERS) for part in level}
+
+CORE = ("wire", "net", "transport", "services", "stack")
+CORE_LINK_FILES = ("base.py", "memory.py", "normalise.py", "faults.py", "capture.py")
+
+OUTSIDE_WORLD = (
+    {"datetime", "time"}
+    | {"_thread", "asyncio", "concurrent", "multiprocessing", "threading"}
+    | {"random", "secrets", "uuid"}
+    | {"ctypes", "fcntl", "os", "pathlib", "select", "selectors", "shutil", "signal", "subprocess", "tempfile"}
+    | {"socket", "ssl"}
+)
+HARMLESS = frozenset({"random.Random", "threading.Lock"})
+"""`Random` is a type here: the caller seeds it. A `Lock` guards a queue that two hosts share; it starts nothing."""
+
+SOURCES = sorted(PACKAGE.rglob("*.py"))
+
+
+def named(path: Path) -> str:
+    return path.relative_to(PACKAGE).as_posix()
+
+
+def imports(tree: ast.AST, package: str) -> Iterator[tuple[int, str]]:
+    """Line and dotted name of everything imported anywhere in `tree`: in functions and under TYPE_CHECKING too."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                above = package.split(".")[: len(package.split(".")) - node.level + 1]
+                base = ".".join([*above, base] if base else above)
+            yield from ((node.lineno, f"{base}.{alias.name}") for alias in node.names)
+
+
+def part_of(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def upward_imports(source: str, part: str, package: str) -> list[str]:
+    """The imports of `source`, a file of `part`, that the layers forbid."""
+    wrong = []
+    for line, name in imports(ast.parse(source), package):
+        root, _, rest = name.partition(".")
+        if root != "pystack":
+            continue
+        target = rest.split(".")[0]
+        if target != part and (target not in RANK or RANK[target] >= RANK[part]):
+            wrong.append(f"line {line}: {name}")
+    return wrong
+
+
+def is_harmless(name: str) -> bool:
+    module, _, attribute = name.rpartition(".")
+    return name in HARMLESS or (module == "socket" and attribute.isupper())  # SOL_SOCKET and its like are numbers
+
+
+def outside_imports(source: str, package: str) -> list[str]:
+    """The imports of `source` that reach for a clock, a thread, randomness or the operating system."""
+    return [
+        f"line {line}: {name}"
+        for line, name in imports(ast.parse(source), package)
+        if name.split(".")[0] in OUTSIDE_WORLD and not is_harmless(name)
+    ]
+
+
+def unseeded_randomness(source: str) -> list[int]:
+    """Lines that call `Random()` without a seed, which takes one from the operating system."""
+    return [
+        node.lineno
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Name)
+        and node.func.id == "Random"
+        and not (node.args or node.keywords)
+    ]
+
+
+def package_of(path: Path) -> str:
+    return ".".join(path.relative_to(PACKAGE.parent).parent.parts)
+
+
+def is_core(path: Path) -> bool:
+    parts = path.relative_to(PACKAGE).parts
+    return parts[0] in CORE or (parts[0] == "link" and parts[-1] in CORE_LINK_FILES)
+
+
+@pytest.mark.parametrize("path", [p for p in SOURCES if p != PACKAGE / "__init__.py"], ids=named)
+def test_imports_only_from_below(path: Path) -> None:
+    assert upward_imports(path.read_text(encoding="utf-8"), part_of(path), package_of(path)) == []
+
+
+@pytest.mark.parametrize("path", [p for p in SOURCES if is_core(p)], ids=named)
+def test_core_imports_no_outside_world(path: Path) -> None:
+    source = path.read_text(encoding="utf-8")
+    assert outside_imports(source, package_of(path)) == []
+    assert unseeded_randomness(source) == []
+
+
+def test_every_folder_has_its_level() -> None:
+    assert {part_of(path) for path in SOURCES} - {"__init__"} <= set(RANK)
+
+
+@pytest.mark.parametrize(
+    ("source", "part"),
+    [
+        ("import pystack.stack", "link"),
+        ("from pystack.transport import udp", "net"),
+        ("from pystack.net import network", "transport"),
+        ("def f():\n    from pystack.net import network", "wire"),
+        ("if TYPE_CHECKING:\n    from pystack.stack import Stack", "net"),
+        ("from pystack import Host", "net"),
+        ("import pystack", "sockets"),
+        ("from .. import transport", "net"),
+        ("from ..transport import udp", "net"),
+        ("from pystack.unheard_of import thing", "testing"),
+    ],
+)
+def test_the_rule_sees_each_kind_of_upward_import(source: str, part: str) -> None:
+    assert upward_imports(source, part, f"pystack.{part}") != []
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "from pystack.wire import tcp",
+        "from pystack import errors, wire",
+        "from pystack.net.path import Path",
+        "from .path import Path",
+        "from . import path",
+        "from ..wire import tcp",
+        "import struct",
+    ],
+)
+def test_the_rule_lets_downward_imports_pass(source: str) -> None:
+    assert upward_imports(source, "net", "pystack.net") == []
+
+
+@pytest.mark.parametrize(
+    "source",
+    ["import time", "from time import monotonic_ns", "import random", "import os.path", "from socket import *"],
+)
+def test_the_rule_sees_the_outside_world(source: str) -> None:
+    assert outside_imports(source, "pystack.net") != []
+
+
+def test_types_and_numbers_are_not_the_outside_world() -> None:
+    assert (
+        outside_imports("from random import Random\nfrom socket import SOL_SOCKET\nimport errno", "pystack.net") == []
+    )
+    assert unseeded_randomness("Random(7)\nRandom()") == [2]
