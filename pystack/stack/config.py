@@ -1,0 +1,29 @@
+"""What a stack can be told; every cap of this layer. docs/limits.md lists them all."""
+
+from attrs import field, frozen
+
+from pystack.net.config import NetConfig
+from pystack.transport.tcp.config import TCPConfig
+
+__all__ = ["StackConfig"]
+
+
+@frozen
+class StackConfig:
+    net: NetConfig = field(factory=NetConfig)
+    tcp: TCPConfig = field(factory=TCPConfig)
+    """What a new connection starts with; `setsockopt` changes its own copy."""
+    ephemeral_ports: tuple[int, int] = (32768, 60999)
+    """First and last port that are given out unasked (Linux's range)."""
+    half_open_limit: int = 256
+    """Connections of one listener whose handshake is not finished; further SYNs are dropped."""
+    max_backlog: int = 4096
+    """What `listen` may ask for; more is cut to this, as by Linux's somaxconn."""
+    time_wait_limit: int = 16384
+    """Records kept in TIME-WAIT; the oldest goes when one more is needed."""
+    connection_limit: int = 65536
+    """TCP connections in any other state."""
+    udp_queue_octets: int = 212992
+    """Default receive queue of a UDP socket, in octets, each datagram charged `DATAGRAM_COST` more (Linux's default)."""
+    echo_limit: int = 1024
+    """Echo requests waiting for their reply."""

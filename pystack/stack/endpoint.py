@@ -1,0 +1,192 @@
+"""What every socket can do, whoever waits for it: pending operations, options that all sockets share, naming."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from errno import EBADF, EINVAL
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from socket import SocketKind
+from typing import TYPE_CHECKING, ClassVar, TypeVar
+
+from typing_extensions import TypeAlias
+
+from pystack.errors import os_error
+from pystack.net.interface import Interface
+from pystack.stack import options
+from pystack.stack.operation import Operation
+from pystack.stack.options import OptionKey
+from pystack.stack.ports import ANY, Binding
+from pystack.units import Ns
+
+if TYPE_CHECKING:
+    from pystack.stack.stack import Stack
+
+__all__ = ["Address", "Endpoint", "address_octets", "address_text", "check_port"]
+
+T = TypeVar("T")
+
+Address: TypeAlias = tuple[str | IPv4Address | IPv6Address, int]
+"""Where a socket is or goes: an address literal (names are resolved above) and a port."""
+
+
+def address_octets(host: str | IPv4Address | IPv6Address) -> bytes:
+    """The raw address; "" and the unspecified address are the wildcard. Raises EINVAL for what is no literal."""
+    if host == "":
+        return ANY
+    try:
+        address = ip_address(host)
+    except ValueError:
+        raise os_error(EINVAL, f"{host!r} is not an IP address") from None
+    return ANY if address.is_unspecified else address.packed
+
+
+def address_text(octets: bytes) -> str:
+    return str(ip_address(octets)) if octets else "0.0.0.0"
+
+
+def check_port(port: int) -> int:
+    if not isinstance(port, int):
+        raise TypeError(f"a port is an int, not {type(port).__name__}")
+    if not 0 <= port <= 0xFFFF:
+        raise OverflowError(f"port must be 0-65535, not {port}")
+    return port
+
+
+class Endpoint(ABC):
+    """One socket of a stack. Nothing here waits: see `submit`.
+
+    Every method must be called under whatever lock guards the stack, with the `now` of that moment.
+    """
+
+    type: ClassVar[SocketKind]
+    defaults: ClassVar[Mapping[OptionKey, int]]
+    """Every option that this kind of socket remembers, with its default."""
+
+    def __init__(self, stack: "Stack") -> None:
+        self._stack = stack
+        self._operations: list[Operation[object]] = []
+        self._alarm = stack.timers.alarm(self._advance)
+        self._binding: Binding | None = None
+        self._options: dict[OptionKey, int] = {}
+        self._pending_error: OSError | None = None
+        self.closed = False
+        stack.enlist(self)
+
+    # --- waiting
+
+    def submit(self, attempt: Callable[[Ns], T | None], timeout: Ns | None, now: Ns) -> Operation[T]:
+        """Make `attempt` now, and again whenever this endpoint moves, until it answers (anything but None), raises
+        `OSError`, or `timeout` ns have passed (`TimeoutError`; None: never)."""
+        operation: Operation[T] = Operation(attempt, None if timeout is None else now + timeout)
+        if not operation.advance(now):
+            self._operations.append(operation)  # type: ignore[arg-type]
+            self._set_alarm()
+        return operation
+
+    def _advance(self, now: Ns) -> None:
+        """Something happened: try whatever is pending again, oldest first."""
+        if self._operations:
+            self._operations = [operation for operation in self._operations if not operation.advance(now)]
+            self._set_alarm()
+
+    def _set_alarm(self) -> None:
+        deadlines = [each.deadline for each in self._operations if each.deadline is not None and not each.done]
+        self._alarm.set(min(deadlines, default=None))
+
+    def _close_operations(self) -> None:
+        operations, self._operations = self._operations, []
+        for operation in operations:
+            operation.fail(os_error(EBADF, "the socket was closed while the call waited"))
+        self._alarm.cancel()
+
+    @property
+    @abstractmethod
+    def readable(self) -> bool:
+        """A receiving call (or accept) would answer at once."""
+        ...
+
+    @property
+    @abstractmethod
+    def writable(self) -> bool:
+        """A sending call would take something, or fail, at once."""
+        ...
+
+    # --- errors
+
+    def uses(self, interface: Interface, *, alone: bool) -> bool:
+        """Whether this socket fails with `interface`; `alone`: no other one is left."""
+        if self._binding is None or not self._binding.address:
+            return alone
+        return self._binding.address == interface.address
+
+    def fail(self, error: OSError, now: Ns) -> None:
+        """The link below, or the network, has failed this socket: pending calls and the next one raise `error`."""
+        self._pending_error = error
+        self._advance(now)
+
+    def take_error(self) -> OSError | None:
+        """The pending error, once: what SO_ERROR reads and clears."""
+        error, self._pending_error = self._pending_error, None
+        return error
+
+    def _check_open(self) -> None:
+        if self.closed:
+            raise os_error(EBADF, "the socket is closed")
+
+    # --- names
+
+    @abstractmethod
+    def getsockname(self) -> tuple[str, int]:
+        ...
+
+    @abstractmethod
+    def getpeername(self) -> tuple[str, int]:
+        """Raises ENOTCONN."""
+        ...
+
+    # --- options
+
+    def setsockopt(self, level: int, name: int, value: int | bytes) -> None:
+        """Raises ENOPROTOOPT for an option this kind of socket does not have, EINVAL for a value it cannot take."""
+        self._check_open()
+        key = (level, name)
+        self._set_option(key, options.decode(key, value))
+
+    def getsockopt(self, level: int, name: int, buflen: int = 0) -> int | bytes:
+        """The value; with `buflen` as that many octets of what C would see. Raises ENOPROTOOPT."""
+        self._check_open()
+        key = (level, name)
+        return options.encode(key, self._get_option(key), buflen)
+
+    def _set_option(self, key: OptionKey, value: int) -> None:
+        """A subclass acts on the options that take effect at once, and leaves the others to this one."""
+        if key not in self.defaults:
+            raise options.unknown(key)
+        self._options[key] = value
+
+    def _get_option(self, key: OptionKey) -> int:
+        if key == options.TYPE:
+            return int(self.type)
+        if key == options.ERROR:
+            error = self.take_error()
+            return 0 if error is None or error.errno is None else error.errno
+        if key not in self.defaults:
+            raise options.unknown(key)
+        return self.option(key)
+
+    def option(self, key: OptionKey) -> int:
+        return self._options.get(key, self.defaults[key])
+
+    # --- the end
+
+    def close(self, now: Ns) -> None:
+        """Let go of everything; never waits. Pending operations fail with EBADF. Idempotent."""
+        if self.closed:
+            return
+        self.closed = True
+        self._close_operations()
+        self._release(now)
+        self._stack.delist(self)
+
+    @abstractmethod
+    def _release(self, now: Ns) -> None:
+        ...

@@ -1,0 +1,83 @@
+"""The socket options this stack knows, by the numbers of the platform's `socket` module (Linux's where it has none)."""
+
+import socket
+import struct
+from errno import EINVAL, ENOPROTOOPT
+
+from typing_extensions import TypeAlias
+
+from pystack.errors import os_error
+
+__all__ = [
+    "BROADCAST",
+    "ERROR",
+    "KEEPALIVE",
+    "KEEPCNT",
+    "KEEPIDLE",
+    "KEEPINTVL",
+    "LINGER",
+    "LINGER_OFF",
+    "MAXSEG",
+    "NODELAY",
+    "RCVBUF",
+    "REUSEADDR",
+    "SNDBUF",
+    "TOS",
+    "TTL",
+    "TYPE",
+    "OptionKey",
+    "decode",
+    "encode",
+    "unknown",
+]
+
+OptionKey: TypeAlias = tuple[int, int]
+"""Level and name, as `setsockopt` takes them."""
+
+REUSEADDR: OptionKey = (socket.SOL_SOCKET, socket.SO_REUSEADDR)
+BROADCAST: OptionKey = (socket.SOL_SOCKET, socket.SO_BROADCAST)
+LINGER: OptionKey = (socket.SOL_SOCKET, socket.SO_LINGER)
+KEEPALIVE: OptionKey = (socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+RCVBUF: OptionKey = (socket.SOL_SOCKET, socket.SO_RCVBUF)
+SNDBUF: OptionKey = (socket.SOL_SOCKET, socket.SO_SNDBUF)
+ERROR: OptionKey = (socket.SOL_SOCKET, socket.SO_ERROR)
+TYPE: OptionKey = (socket.SOL_SOCKET, socket.SO_TYPE)
+TTL: OptionKey = (socket.IPPROTO_IP, socket.IP_TTL)
+TOS: OptionKey = (socket.IPPROTO_IP, socket.IP_TOS)
+NODELAY: OptionKey = (socket.IPPROTO_TCP, socket.TCP_NODELAY)
+MAXSEG: OptionKey = (socket.IPPROTO_TCP, getattr(socket, "TCP_MAXSEG", 2))
+KEEPIDLE: OptionKey = (socket.IPPROTO_TCP, getattr(socket, "TCP_KEEPIDLE", 4))
+KEEPINTVL: OptionKey = (socket.IPPROTO_TCP, getattr(socket, "TCP_KEEPINTVL", 5))
+KEEPCNT: OptionKey = (socket.IPPROTO_TCP, getattr(socket, "TCP_KEEPCNT", 6))
+
+_INT = struct.Struct("i")
+_LINGER = struct.Struct("ii")
+LINGER_OFF = -1
+"""How "do not linger" is kept: other values of LINGER are seconds."""
+
+
+def unknown(key: OptionKey) -> OSError:
+    return os_error(ENOPROTOOPT, f"option {key[1]} of level {key[0]} is not one of this kind of socket")
+
+
+def decode(key: OptionKey, value: int | bytes) -> int:
+    """The number that `setsockopt`'s value stands for. Raises EINVAL for octets of the wrong length."""
+    if isinstance(value, int):
+        if key == LINGER:
+            raise os_error(EINVAL, "SO_LINGER takes struct.pack('ii', onoff, seconds)")
+        return int(value)
+    expected = _LINGER if key == LINGER else _INT
+    if len(value) != expected.size:
+        raise os_error(EINVAL, f"this option takes {expected.size} octets, not {len(value)}")
+    if key == LINGER:
+        onoff, seconds = _LINGER.unpack(value)
+        return int(seconds) if onoff else LINGER_OFF
+    return int(_INT.unpack(value)[0])
+
+
+def encode(key: OptionKey, number: int, buflen: int) -> int | bytes:
+    """What `getsockopt` returns: the number, or with `buflen` that many octets of what C would see."""
+    if key == LINGER:
+        raw = _LINGER.pack(int(number != LINGER_OFF), max(number, 0))
+        return raw[:buflen] if buflen else int(number != LINGER_OFF)
+    return _INT.pack(number)[:buflen] if buflen else number

@@ -1,0 +1,327 @@
+"""The TCP socket: connect, listen, accept, send and receive, without waiting."""
+
+from errno import EAFNOSUPPORT, EALREADY, EINVAL, EISCONN, ENOTCONN, EOPNOTSUPP, EPIPE
+from socket import MSG_PEEK, SHUT_RD, SHUT_RDWR, SHUT_WR, SOCK_STREAM, SocketKind
+from typing import TYPE_CHECKING, ClassVar
+
+from attrs import evolve
+from typing_extensions import Buffer, override
+
+from pystack.errors import os_error
+from pystack.stack import options
+from pystack.stack.endpoint import Address, Endpoint, address_octets, address_text, check_port
+from pystack.stack.options import OptionKey
+from pystack.stack.ports import ANY
+from pystack.stack.tcp import Flow, ListeningPort
+from pystack.transport.tcp.config import TCPConfig
+from pystack.transport.tcp.info import TCPInfo
+from pystack.transport.tcp.state import State
+from pystack.units import SECOND, Ns
+
+if TYPE_CHECKING:
+    from pystack.stack.stack import Stack
+
+__all__ = ["StreamEndpoint"]
+
+_OPENING = (State.LISTEN, State.SYN_SENT, State.SYN_RECEIVED)
+
+
+class StreamEndpoint(Endpoint):
+    """One TCP socket. `Flow` is its connection, once it has one."""
+
+    type: ClassVar[SocketKind] = SOCK_STREAM
+    defaults: ClassVar[dict[OptionKey, int]] = {
+        options.REUSEADDR: 0,
+        options.LINGER: options.LINGER_OFF,
+    }
+
+    def __init__(self, stack: "Stack", flow: Flow | None = None) -> None:
+        super().__init__(stack)
+        self._flow: Flow | None = None
+        self._listening: ListeningPort | None = None
+        self._config: TCPConfig = stack.config.tcp
+        self._read_shut = False
+        self._write_shut = False
+        self._error_told = False
+        if flow is not None:
+            self._adopt(flow)
+
+    # --- opening
+
+    def bind(self, address: Address, now: Ns) -> None:
+        """Raises EINVAL (bound already), EADDRINUSE, EADDRNOTAVAIL."""
+        self._check_open()
+        if self._binding is not None or self._flow is not None:
+            raise os_error(EINVAL, "the socket is bound already")
+        self._binding = self._stack.bind_tcp(
+            address_octets(address[0]), check_port(address[1]), reuse=bool(self.option(options.REUSEADDR))
+        )
+
+    def connect(self, address: Address, now: Ns) -> None:
+        """Send the SYN; `try_connected` tells how it went. Raises what no packet is needed for: ENETUNREACH,
+        EADDRNOTAVAIL, EADDRINUSE, EISCONN, EALREADY."""
+        self._check_open()
+        if self._listening is not None:
+            raise os_error(EISCONN, "the socket listens")
+        if self._flow is not None:
+            opening = self._flow.connection.state in _OPENING
+            raise os_error(EALREADY if opening else EISCONN, "a socket connects once; make a new one")
+        remote, port = address_octets(address[0]), check_port(address[1])
+        source, local_port = (self._binding.address, self._binding.port) if self._binding else (ANY, None)
+        path = self._stack.network.path(remote or self._stack.loopback(source), source or None)
+        if path.is_multicast:
+            raise os_error(EAFNOSUPPORT, f"{address_text(remote)} is no single host; TCP connects to one")
+        self._adopt(self._stack.tcp.open(path, local_port, port, self._config, now))
+
+    def try_connected(self, now: Ns) -> bool | None:
+        """True once the handshake is done, None before; raises why it failed."""
+        flow = self._need_flow()
+        if flow.connection.state in _OPENING:
+            return None
+        if flow.connection.state is State.CLOSED and flow.connection.error is not None:
+            self._error_told = True
+            raise flow.connection.error
+        return True
+
+    def listen(self, backlog: int, now: Ns) -> None:
+        """Raises EINVAL (connected), EADDRINUSE. Binds to an ephemeral port if unbound."""
+        self._check_open()
+        if self._flow is not None:
+            raise os_error(EINVAL, "the socket is connected; a listener must be a socket of its own")
+        if self._binding is None:
+            self.bind(("", 0), now)
+        binding = self._binding
+        assert binding is not None
+        if self._listening is None:
+            self._listening = self._stack.tcp.listen(
+                binding.address, binding.port, max(backlog, 0), self._config, self._advance
+            )
+            binding.listening = True
+        else:
+            self._listening.queues.backlog = min(max(backlog, 0), self._stack.config.max_backlog)
+
+    def try_accept(self, now: Ns) -> "StreamEndpoint | None":
+        """The oldest finished connection, or None. Raises EINVAL when the socket does not listen."""
+        self._check_open()
+        if self._listening is None:
+            raise os_error(EINVAL, "the socket does not listen")
+        if self._pending_error is not None:
+            raise self._pending_error
+        flow = self._listening.queues.accept()
+        if flow is None:
+            return None
+        child = StreamEndpoint(self._stack, flow)
+        child._config = self._config
+        child._options = dict(self._options)
+        return child
+
+    def _adopt(self, flow: Flow) -> None:
+        self._flow = flow
+        flow.on_progress = self._advance
+
+    # --- data
+
+    def try_recv(self, size: int, now: Ns, flags: int = 0) -> bytes | None:
+        """At most `size` octets; b"" at the end of the stream; None: nothing yet. What arrived before an error is
+        handed out first; after a reset every call raises it: an end that was not clean never looks clean."""
+        flow = self._need_flow()
+        connection = flow.connection
+        if connection.readable:
+            if self._read_shut:
+                connection.recv(connection.readable, now)
+                return b""
+            if flags & MSG_PEEK:
+                return connection.peek(size)
+            data = connection.recv(size, now)
+            self._after_read(flow, now)
+            return data
+        return None if self._nothing_to_read(flow) else b""
+
+    def try_recv_into(self, view: memoryview, now: Ns, flags: int = 0) -> int | None:
+        """As `try_recv`, into `view`: how many octets, 0 at the end of the stream, None: nothing yet."""
+        flow = self._need_flow()
+        connection = flow.connection
+        if connection.readable and not self._read_shut and not flags & MSG_PEEK:
+            count = connection.recv_into(view, now)
+            self._after_read(flow, now)
+            return count
+        data = self.try_recv(view.nbytes, now, flags)
+        if data is None:
+            return None
+        view[: len(data)] = data
+        return len(data)
+
+    def _after_read(self, flow: Flow, now: Ns) -> None:
+        """Reading may have opened the window enough to tell the peer (RFC 9293, section 3.8.6.2.2)."""
+        if flow.connection.has_output(now):
+            self._stack.tcp.push(flow, now)
+
+    def _nothing_to_read(self, flow: Flow) -> bool:
+        """Whether data may still come. Raises the connection's error."""
+        connection = flow.connection
+        if connection.state in _OPENING:
+            return True
+        if connection.error is not None and not self._read_shut:
+            self._error_told = True
+            raise connection.error
+        return not (connection.eof or self._read_shut or connection.state is State.CLOSED)
+
+    def try_send(self, data: Buffer, now: Ns, flags: int = 0) -> int | None:
+        """How many octets of `data` the send buffer took; None: it is full. Raises EPIPE after a shutdown, and once
+        the connection's error."""
+        flow = self._need_flow()
+        connection = flow.connection
+        if connection.error is not None or self._write_shut or connection.state is State.CLOSED:
+            error = self.take_error()
+            raise error or os_error(EPIPE, "nothing can be sent on this connection any more")
+        if connection.state in _OPENING:
+            return None
+        taken = connection.send(data, now)
+        if taken:
+            self._stack.tcp.push(flow, now)
+            return taken
+        return None if memoryview(data).nbytes else 0
+
+    @property
+    @override
+    def readable(self) -> bool:
+        if self._listening is not None:
+            return self._listening.queues.has_ready
+        if self._flow is None:
+            return True
+        connection = self._flow.connection
+        if connection.state in _OPENING:
+            return False
+        return bool(connection.readable) or connection.eof or self._read_shut or connection.state is State.CLOSED
+
+    @property
+    @override
+    def writable(self) -> bool:
+        if self._flow is None:
+            return self._listening is None
+        connection = self._flow.connection
+        return connection.state not in _OPENING and (connection.send_space > 0 or self._write_shut)
+
+    @property
+    def state(self) -> State:
+        if self._flow is not None:
+            return self._flow.connection.state
+        return State.LISTEN if self._listening is not None else State.CLOSED
+
+    @property
+    def unsent(self) -> int:
+        """Octets, FIN included, that the peer has not acknowledged."""
+        return self._flow.connection.unacknowledged if self._flow is not None else 0
+
+    def info(self) -> TCPInfo:
+        """Raises ENOTCONN."""
+        return self._need_flow().connection.info()
+
+    # --- closing
+
+    def shutdown(self, how: int, now: Ns) -> None:
+        """Half close (RFC 9293, section 3.6): FIN behind what is queued, and no more reading, as `how` says."""
+        flow = self._need_flow()
+        connection = flow.connection
+        if how not in (SHUT_RD, SHUT_WR, SHUT_RDWR):
+            raise os_error(EINVAL, f"how must be SHUT_RD, SHUT_WR or SHUT_RDWR, not {how}")
+        if connection.state is State.CLOSED:
+            raise os_error(ENOTCONN, "the connection has ended")
+        if how in (SHUT_RD, SHUT_RDWR):
+            self._read_shut = True
+        if how in (SHUT_WR, SHUT_RDWR) and not self._write_shut:
+            self._write_shut = True
+            connection.shutdown(now)
+            self._stack.tcp.push(flow, now)
+        self._advance(now)
+
+    def abort(self, now: Ns) -> None:
+        """Reset the connection (RFC 9293, section 3.10.5) and close the socket."""
+        if self._flow is not None:
+            self._flow.connection.abort(now)
+        self.close(now)
+
+    @override
+    def _release(self, now: Ns) -> None:
+        if self._listening is not None:
+            self._stack.tcp.unlisten(self._listening, now)
+        if self._binding is not None:
+            self._stack.unbind_tcp(self._binding)
+        if self._flow is not None:
+            if self.option(options.LINGER) == 0:
+                self._flow.connection.abort(now)
+            else:
+                self._flow.connection.close(now)
+            self._stack.tcp.detach(self._flow, now)
+
+    @override
+    def take_error(self) -> OSError | None:
+        """The pending error, once."""
+        if self._flow is not None and self._flow.connection.error is not None and not self._error_told:
+            self._error_told = True
+            return self._flow.connection.error
+        return super().take_error()
+
+    # --- names and options
+
+    @override
+    def getsockname(self) -> tuple[str, int]:
+        self._check_open()
+        if self._flow is not None:
+            address, port = self._flow.local
+            return address_text(address), port
+        if self._binding is not None:
+            return address_text(self._binding.address), self._binding.port
+        return address_text(ANY), 0
+
+    @override
+    def getpeername(self) -> tuple[str, int]:
+        flow = self._need_flow()
+        if flow.connection.state in _OPENING or flow.connection.state is State.CLOSED:
+            raise os_error(ENOTCONN, "the socket is not connected")
+        address, port = flow.remote
+        return address_text(address), port
+
+    @override
+    def _set_option(self, key: OptionKey, value: int) -> None:
+        if key not in _SETTINGS:
+            super()._set_option(key, value)
+            return
+        name, unit = _SETTINGS[key]
+        setting = bool(value) if key in _SWITCHES else value * unit
+        try:
+            self._config = evolve(self._config, **{name: setting})
+        except ValueError as error:
+            raise os_error(EINVAL, str(error)) from None
+        if self._flow is not None:
+            self._flow.connection.configure(self._config)
+            self._stack.tcp.push(self._flow, self._stack.now)
+
+    @override
+    def _get_option(self, key: OptionKey) -> int:
+        if key not in _SETTINGS:
+            return super()._get_option(key)
+        name, unit = _SETTINGS[key]
+        value: int = getattr(self._config, name)
+        return int(value) // unit
+
+    def _need_flow(self) -> Flow:
+        self._check_open()
+        if self._flow is None:
+            raise os_error(ENOTCONN, "the socket is not connected")
+        return self._flow
+
+
+_SETTINGS: dict[OptionKey, tuple[str, int]] = {
+    options.NODELAY: ("nodelay", 1),
+    options.KEEPALIVE: ("keepalive", 1),
+    options.KEEPIDLE: ("keepalive_idle", SECOND),
+    options.KEEPINTVL: ("keepalive_interval", SECOND),
+    options.KEEPCNT: ("keepalive_count", 1),
+    options.MAXSEG: ("max_segment", 1),
+    options.RCVBUF: ("receive_buffer", 1),
+    options.SNDBUF: ("send_buffer", 1),
+}
+"""Options that are settings of the connection: the `TCPConfig` field, and its unit."""
+
+_SWITCHES = (options.NODELAY, options.KEEPALIVE)

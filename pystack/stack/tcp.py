@@ -1,0 +1,472 @@
+"""The TCP side of one host: which segment belongs to which connection, when each may send, and where it ends."""
+
+import logging
+from collections import Counter, deque
+from collections.abc import Callable
+from errno import EADDRINUSE, EADDRNOTAVAIL, ENOBUFS
+
+from attrs import define, field
+
+from pystack.errors import DecodeError, os_error
+from pystack.link.base import Checksum
+from pystack.net.errors import PathError
+from pystack.net.interface import Interface
+from pystack.net.network import Network
+from pystack.net.packet import IPPacket
+from pystack.net.path import Path
+from pystack.stack.claims import PortClaims
+from pystack.stack.config import StackConfig
+from pystack.stack.ports import ANY, Ports
+from pystack.stack.timers import Alarm, Timers
+from pystack.transport.tcp.config import TCPConfig
+from pystack.transport.tcp.connection import TCPConnection
+from pystack.transport.tcp.isn import InitialNumbers
+from pystack.transport.tcp.listener import Listener
+from pystack.transport.tcp.segment import Segment, reset_for
+from pystack.transport.tcp.state import State
+from pystack.transport.tcp.timewait import TimeWait
+from pystack.units import Ns
+from pystack.wire.checksum import ones_sum_buffers
+from pystack.wire.pseudo import pseudo_sum
+from pystack.wire.tcp import TCPFlags
+
+__all__ = ["TCP", "Flow", "ListeningPort", "TCPService"]
+
+TCP = 6
+HEADERS = {4: 40, 16: 60}
+"""Octets of IP and TCP header without options, by the length of an address."""
+CHECKSUM_OFFSET = 16
+QUANTUM = 32
+"""Segments that one connection may send before the next one's turn."""
+
+_SYN, _RST, _ACK = int(TCPFlags.SYN), int(TCPFlags.RST), int(TCPFlags.ACK)
+_HANDSHAKE = (State.LISTEN, State.SYN_SENT, State.SYN_RECEIVED)
+
+log = logging.getLogger("pystack.stack")
+
+
+@define(eq=False)
+class Flow:
+    """One connection in its place: its machine, where its packets go, and who is told."""
+
+    key: bytes
+    """What its inbound segments carry: remote and local address, remote and local port, as on the wire."""
+    connection: TCPConnection
+    path: Path
+    pseudo: int
+    """Sum of the pseudo-header without its length."""
+    alarm: Alarm
+    listener: "ListeningPort | None" = None
+    """Where it waits until it is accepted."""
+    on_progress: Callable[[Ns], None] | None = None
+    """The endpoint's reaction, called once per poll in which something happened to the connection."""
+    orphan: bool = False
+    """Its user has closed it for good."""
+    touched: bool = False
+    queued: bool = False
+
+    @property
+    def local(self) -> tuple[bytes, int]:
+        return self.path.src, self.connection.local_port
+
+    @property
+    def remote(self) -> tuple[bytes, int]:
+        return self.path.dst, self.connection.remote_port
+
+
+@define(eq=False)
+class ListeningPort:
+    """A passive open: new connections take their settings from it."""
+
+    address: bytes
+    port: int
+    queues: Listener[Flow]
+    config: TCPConfig
+    on_progress: Callable[[Ns], None]
+
+
+@define(eq=False)
+class Lingering:
+    """A TIME-WAIT record in its place."""
+
+    key: bytes
+    record: TimeWait
+    path: Path
+    pseudo: int
+    alarm: Alarm
+
+
+def flow_key(local: bytes, local_port: int, remote: bytes, remote_port: int) -> bytes:
+    return remote + local + remote_port.to_bytes(2, "big") + local_port.to_bytes(2, "big")
+
+
+@define(eq=False)
+class TCPService:
+    network: Network
+    timers: Timers
+    counters: Counter[str]
+    ports: Ports
+    claims: PortClaims
+    numbers: InitialNumbers
+    config: StackConfig
+    _flows: dict[bytes, Flow] = field(init=False, factory=dict)
+    _lingering: dict[bytes, Lingering] = field(init=False, factory=dict)
+    _listeners: dict[tuple[bytes, int], ListeningPort] = field(init=False, factory=dict)
+    _touched: list[Flow] = field(init=False, factory=list)
+    _ready: deque[Flow] = field(init=False, factory=deque)
+
+    # --- what endpoints ask for
+
+    def open(self, path: Path, local_port: int | None, remote_port: int, config: TCPConfig, now: Ns) -> Flow:
+        """Active open: the SYN is sent. `local_port` None: an ephemeral one. Raises EADDRINUSE, EADDRNOTAVAIL."""
+        if len(self._flows) >= self.config.connection_limit:
+            raise os_error(ENOBUFS, "this stack has as many connections as connection_limit allows")
+        if local_port is None:
+            target = path.dst + remote_port.to_bytes(2, "big")
+            local_port = self.ports.choose(target, lambda port: self._take(path, port, remote_port, ephemeral=True))
+        elif not self._take(path, local_port, remote_port, ephemeral=False):
+            raise os_error(EADDRINUSE, f"port {local_port} is in use towards the same destination")
+        flow = self._new_flow(path, local_port, remote_port, config, now)
+        flow.connection.connect(now)
+        self.push(flow, now)
+        return flow
+
+    def _take(self, path: Path, port: int, remote_port: int, *, ephemeral: bool) -> bool:
+        """Whether `port` can serve a connection to `path.dst`; if so it is claimed from the link."""
+        key = flow_key(path.src, port, path.dst, remote_port)
+        if key in self._flows or key in self._lingering:
+            return False
+        if ephemeral and self.ports.is_bound(port):
+            return False
+        try:
+            self.claims.acquire(path.interface, path.src, port)
+        except OSError as error:
+            if ephemeral and error.errno == EADDRINUSE:
+                return False
+            raise
+        return True
+
+    def listen(self, address: bytes, port: int, backlog: int, config: TCPConfig, wake: Callable[[Ns], None]) -> ListeningPort:
+        """Passive open. Raises EADDRINUSE."""
+        if (address, port) in self._listeners:
+            raise os_error(EADDRINUSE, f"another socket of this host listens on port {port}")
+        queues: Listener[Flow] = Listener(min(backlog, self.config.max_backlog), self.config.half_open_limit)
+        listening = ListeningPort(address, port, queues, config, wake)
+        self._listeners[address, port] = listening
+        return listening
+
+    def unlisten(self, listening: ListeningPort, now: Ns) -> None:
+        """Close a listener: whatever nobody has accepted is reset (RFC 9293, section 3.10.4)."""
+        if self._listeners.pop((listening.address, listening.port), None) is None:
+            return
+        for flow in listening.queues.drain():
+            flow.listener = None
+            flow.orphan = True
+            flow.connection.abort(now)
+            self.push(flow, now)
+
+    def push(self, flow: Flow, now: Ns) -> None:
+        """Let the user's call take effect: what may be sent is sent at once."""
+        while flow.path.interface.has_room:
+            segments = flow.connection.take_output(now, QUANTUM)
+            self._transmit(flow, segments, now)
+            self.network.flush(now)
+            if len(segments) < QUANTUM:
+                break
+        else:
+            self._enqueue(flow)
+        self._rest(flow, now)
+
+    def detach(self, flow: Flow, now: Ns) -> None:
+        """The user is gone: the connection goes on by itself to its end."""
+        flow.on_progress = None
+        flow.orphan = True
+        self.push(flow, now)
+
+    # --- what the network delivers
+
+    def deliver(self, packet: IPPacket, now: Ns) -> None:
+        try:
+            segment = Segment.from_bytes(packet.payload)
+        except DecodeError as error:
+            self.counters[error.reason] += 1
+            return
+        key = packet.src + packet.dst + memoryview(packet.payload[0])[:4]
+        flow = self._flows.get(key)
+        if packet.checksum is Checksum.COMPLETE:
+            pseudo = flow.pseudo if flow is not None else pseudo_sum(packet.src, packet.dst, TCP)
+            if ones_sum_buffers(packet.payload, pseudo + packet.length) != 0xFFFF:
+                self.counters["tcp.checksum"] += 1
+                return
+        if flow is None:
+            self._deliver_unknown(key, segment, packet, now)
+            return
+        flow.connection.on_segment(segment, now)
+        if not flow.touched:
+            flow.touched = True
+            self._touched.append(flow)
+
+    def _deliver_unknown(self, key: bytes, segment: Segment, packet: IPPacket, now: Ns) -> None:
+        """A segment of no living connection: TIME-WAIT's, a listener's, or nobody's."""
+        port = int.from_bytes(key[-2:], "big")
+        listening = self._listeners.get((packet.dst, port)) or self._listeners.get((ANY, port))
+        lingering = self._lingering.get(key)
+        if lingering is not None:
+            if listening is None or not lingering.record.may_reopen(segment):
+                self._answer_lingering(lingering, segment, now)
+                return
+            self._forget_lingering(lingering)
+        if packet.broadcast:
+            self.counters["tcp.broadcast"] += 1
+        elif listening is not None:
+            self._admit(listening, key, segment, packet, now)
+        else:
+            self.counters["tcp.no_socket"] += 1
+            if not packet.interface.capabilities.shares_host:
+                self._refuse(key, segment, packet, now)
+
+    def _admit(self, listening: ListeningPort, key: bytes, segment: Segment, packet: IPPacket, now: Ns) -> None:
+        """LISTEN state, RFC 9293, section 3.10.7.2: only a plain SYN begins anything."""
+        if segment.flags & _RST:
+            return
+        if segment.flags & _ACK:
+            self._refuse(key, segment, packet, now)
+            return
+        if not segment.flags & _SYN:
+            return
+        refusal = listening.queues.refusal
+        if refusal or len(self._flows) >= self.config.connection_limit:
+            self.counters[refusal or "tcp.connection_limit"] += 1
+            return
+        try:
+            path = self.network.path(packet.src, packet.dst)
+        except OSError:
+            self.counters["tcp.no_route"] += 1
+            return
+        remote_port = int.from_bytes(key[-4:-2], "big")
+        local_port = int.from_bytes(key[-2:], "big")
+        self.claims.acquire(path.interface, path.src, local_port)
+        flow = self._new_flow(path, local_port, remote_port, listening.config, now)
+        flow.listener = listening
+        listening.queues.opening(key, flow)
+        flow.connection.listen()
+        flow.connection.on_segment(segment, now)
+        self._touch(flow)
+
+    def _refuse(self, key: bytes, segment: Segment, packet: IPPacket, now: Ns) -> None:
+        """Answer a segment that finds nobody with RST (RFC 9293, section 3.10.7.1)."""
+        reset = reset_for(segment)
+        if reset is None:
+            return
+        try:
+            path = self.network.path(packet.src, packet.dst)
+        except OSError:
+            self.counters["tcp.no_route"] += 1
+            return
+        remote_port = int.from_bytes(key[-4:-2], "big")
+        local_port = int.from_bytes(key[-2:], "big")
+        self._send(reset, path, pseudo_sum(path.src, path.dst, TCP), local_port, remote_port, now)
+
+    def on_path_error(self, error: PathError, now: Ns) -> None:
+        """An ICMP error, or a local failure, about a segment of ours: it must quote a living connection (RFC 5927)."""
+        remote_port, local_port = error.quote[2:4], error.quote[0:2]
+        flow = self._flows.get(error.dst + error.src + remote_port + local_port)
+        if flow is None:
+            self.counters["tcp.error_for_nobody"] += 1
+            return
+        seq = int.from_bytes(error.quote[4:8], "big")
+        if not flow.connection.is_outstanding(seq):
+            self.counters["tcp.error_out_of_window"] += 1
+            return
+        if error.mtu is not None:
+            self.network.lower_path_mtu(error.dst, error.mtu, now)
+            flow.path = self.network.refresh(flow.path)
+            flow.connection.on_path_mtu(flow.path.mtu - HEADERS[len(error.dst)], now)
+        else:
+            flow.connection.on_path_error(error.errno, error.hard, now)
+        self._touch(flow)
+
+    def on_link_down(self, interface: Interface, error: OSError, now: Ns) -> None:
+        """Every connection through `interface` fails with `error`; nothing can be sent there any more."""
+        for flow in list(self._flows.values()):
+            if flow.path.interface is interface:
+                flow.connection.fail(error, now)
+                self._touch(flow)
+
+    # --- the turns of a poll
+
+    @property
+    def has_work(self) -> bool:
+        """Whether `settle` has something to do now."""
+        return bool(self._touched) or any(flow.path.interface.has_room for flow in self._ready)
+
+    def settle(self, now: Ns, budget: int) -> None:
+        """After input and timers: send what may be sent, about `budget` segments, then tell those who wait."""
+        touched, self._touched = self._touched, []
+        for flow in touched:
+            if flow.connection.has_output(now):
+                self._enqueue(flow)
+        self._send_in_turn(now, budget)
+        for flow in touched:
+            flow.touched = False
+            self._rest(flow, now)
+            if flow.on_progress is not None:
+                flow.on_progress(now)
+
+    def _send_in_turn(self, now: Ns, budget: int) -> None:
+        stalled: list[Flow] = []
+        while self._ready and budget > 0:
+            flow = self._ready.popleft()
+            if not flow.path.interface.has_room:
+                stalled.append(flow)
+                continue
+            segments = flow.connection.take_output(now, QUANTUM)
+            self._transmit(flow, segments, now)
+            budget -= len(segments)
+            if len(segments) == QUANTUM:
+                self._ready.append(flow)
+            else:
+                flow.queued = False
+                self._rest(flow, now)
+        self._ready.extend(stalled)
+
+    def _touch(self, flow: Flow) -> None:
+        if not flow.touched:
+            flow.touched = True
+            self._touched.append(flow)
+
+    def _enqueue(self, flow: Flow) -> None:
+        if not flow.queued:
+            flow.queued = True
+            self._ready.append(flow)
+
+    def _rest(self, flow: Flow, now: Ns) -> None:
+        """Between two events: the alarm, the accept queue and the table follow the connection's state."""
+        connection = flow.connection
+        state = connection.state
+        if flow.listener is not None and state not in _HANDSHAKE:
+            self._leave_handshake(flow, now)
+        if state is State.CLOSED:
+            if not flow.queued:
+                self._remove(flow)
+        elif state is State.TIME_WAIT and flow.orphan:
+            self._linger(flow, now)
+        else:
+            flow.alarm.set(connection.next_deadline())
+
+    def _leave_handshake(self, flow: Flow, now: Ns) -> None:
+        listening = flow.listener
+        assert listening is not None
+        if flow.connection.state is State.CLOSED:
+            listening.queues.forget(flow.key)
+        else:
+            listening.queues.established(flow.key)
+            listening.on_progress(now)
+        flow.listener = None
+
+    def _transmit(self, flow: Flow, segments: list[Segment], now: Ns) -> None:
+        if not segments:
+            return
+        flow.path = path = self.network.refresh(flow.path)
+        connection = flow.connection
+        for segment in segments:
+            self._send(segment, path, flow.pseudo, connection.local_port, connection.remote_port, now)
+
+    def _send(self, segment: Segment, path: Path, pseudo: int, local_port: int, remote_port: int, now: Ns) -> None:
+        header = segment.header_bytes(local_port, remote_port)
+        total = pseudo + len(header) + segment.length
+        if path.interface.capabilities.tx_checksum:
+            checksum = ones_sum_buffers((), total)
+            csum_offset: int | None = CHECKSUM_OFFSET
+        else:
+            checksum = 0xFFFF - ones_sum_buffers((header, *segment.payload), total)
+            csum_offset = None
+        sealed = header[:CHECKSUM_OFFSET] + checksum.to_bytes(2, "big") + header[CHECKSUM_OFFSET + 2 :]
+        self.network.send(path, TCP, sealed, segment.payload, segment.length, now, csum_offset=csum_offset)
+
+    # --- tables
+
+    def _new_flow(self, path: Path, local_port: int, remote_port: int, config: TCPConfig, now: Ns) -> Flow:
+        local, remote = path.src, path.dst
+        connection = TCPConnection(
+            local,
+            remote,
+            local_port,
+            remote_port,
+            iss=self.numbers.initial_sequence(local, remote, local_port, remote_port, now),
+            mss=path.mtu - HEADERS[len(remote)],
+            config=config,
+            ts_offset=self.numbers.timestamp_offset(local, remote),
+        )
+        flow = Flow(
+            flow_key(local, local_port, remote, remote_port),
+            connection,
+            path,
+            pseudo_sum(local, remote, TCP),
+            self.timers.alarm(lambda when: self._on_alarm(flow, when)),
+        )
+        self._flows[flow.key] = flow
+        self.ports.occupy(local_port)
+        return flow
+
+    def _on_alarm(self, flow: Flow, now: Ns) -> None:
+        flow.connection.on_timer(now)
+        self._touch(flow)
+
+    def _remove(self, flow: Flow) -> None:
+        if self._flows.pop(flow.key, None) is None:
+            return
+        flow.alarm.cancel()
+        self._vacate(flow.path, flow.connection.local_port)
+
+    def _vacate(self, path: Path, local_port: int) -> None:
+        self.ports.vacate(local_port)
+        self.claims.release(path.interface, path.src, local_port)
+
+    def _linger(self, flow: Flow, now: Ns) -> None:
+        """Replace a connection in TIME-WAIT that has no user by its record."""
+        del self._flows[flow.key]
+        flow.alarm.cancel()
+        if len(self._lingering) >= self.config.time_wait_limit:
+            self.counters["tcp.time_wait_evicted"] += 1
+            self._forget_lingering(next(iter(self._lingering.values())))
+        alarm = self.timers.alarm(lambda _: self._forget_lingering(lingering))
+        lingering = Lingering(flow.key, flow.connection.time_wait_record(), flow.path, flow.pseudo, alarm)
+        self._lingering[flow.key] = lingering
+        alarm.set(lingering.record.deadline)
+
+    def _answer_lingering(self, lingering: Lingering, segment: Segment, now: Ns) -> None:
+        reply = lingering.record.on_segment(segment, now)
+        lingering.alarm.set(lingering.record.deadline)
+        if reply is not None:
+            remote_port = int.from_bytes(lingering.key[-4:-2], "big")
+            local_port = int.from_bytes(lingering.key[-2:], "big")
+            lingering.path = self.network.refresh(lingering.path)
+            self._send(reply, lingering.path, lingering.pseudo, local_port, remote_port, now)
+
+    def _forget_lingering(self, lingering: Lingering) -> None:
+        del self._lingering[lingering.key]
+        lingering.alarm.cancel()
+        self._vacate(lingering.path, int.from_bytes(lingering.key[-2:], "big"))
+
+    # --- the end of the host
+
+    @property
+    def flows(self) -> list[Flow]:
+        return list(self._flows.values())
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether some connection still has octets, or its FIN, to bring to the peer."""
+        return any(flow.connection.unacknowledged for flow in self._flows.values())
+
+    def drop_everything(self, now: Ns) -> None:
+        """Reset what is not finished and forget TIME-WAIT."""
+        for listening in list(self._listeners.values()):
+            self.unlisten(listening, now)
+        for flow in self.flows:
+            flow.orphan = True
+            flow.connection.abort(now)
+            self.push(flow, now)
+        for lingering in list(self._lingering.values()):
+            self._forget_lingering(lingering)
