@@ -8,6 +8,7 @@ from attrs import define, field
 from pystack.errors import os_error
 from pystack.net.errors import PathError
 from pystack.net.network import Network
+from pystack.stack.failure import failure_of
 from pystack.stack.operation import Operation
 from pystack.stack.timers import Alarm, Timers
 from pystack.units import Ns
@@ -62,7 +63,7 @@ class EchoService:
         key = (error.dst, int.from_bytes(error.quote[4:6], "big"), int.from_bytes(error.quote[6:8], "big"))
         request = self._waiting.get(key)
         if request is not None and error.mtu is None:
-            request.operation.fail(os_error(error.errno, error.advice))
+            request.operation.fail(failure_of(error))
             self._finish(key, now)
 
     def fail_all(self, failure: OSError, now: Ns) -> None:

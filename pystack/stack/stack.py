@@ -23,7 +23,7 @@ from pystack.stack.stream import StreamEndpoint
 from pystack.stack.tcp import TCP, TCPService
 from pystack.stack.timers import Timers
 from pystack.stack.udp import UDP, UDPService
-from pystack.transport.tcp.isn import InitialNumbers
+from pystack.transport.tcp.isn import ISNGenerator
 from pystack.units import SECOND, Ns
 
 __all__ = ["Stack"]
@@ -73,7 +73,7 @@ class Stack:
             self.counters,
             self._tcp_ports,
             self._tcp_claims,
-            InitialNumbers(entropy(32)),
+            ISNGenerator(entropy(32)),
             self.config,
         )
         self.udp = UDPService(self.network, self.counters)

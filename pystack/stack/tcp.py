@@ -20,7 +20,7 @@ from pystack.stack.ports import ANY, Ports
 from pystack.stack.timers import Alarm, Timers
 from pystack.transport.tcp.config import TCPConfig
 from pystack.transport.tcp.connection import TCPConnection
-from pystack.transport.tcp.isn import InitialNumbers
+from pystack.transport.tcp.isn import ISNGenerator
 from pystack.transport.tcp.listener import Listener
 from pystack.transport.tcp.segment import Segment, reset_for
 from pystack.transport.tcp.state import State
@@ -107,7 +107,7 @@ class TCPService:
     counters: Counter[str]
     ports: Ports
     claims: PortClaims
-    numbers: InitialNumbers
+    numbers: ISNGenerator
     config: StackConfig
     _flows: dict[bytes, Flow] = field(init=False, factory=dict)
     _lingering: dict[bytes, Lingering] = field(init=False, factory=dict)
@@ -393,7 +393,7 @@ class TCPService:
             remote,
             local_port,
             remote_port,
-            iss=self.numbers.initial_sequence(local, remote, local_port, remote_port, now),
+            iss=self.numbers.isn(local, local_port, remote, remote_port, now),
             mss=path.mtu - HEADERS[len(remote)],
             config=config,
             ts_offset=self.numbers.timestamp_offset(local, remote),

@@ -13,6 +13,7 @@ from pystack.net.interface import Interface
 from pystack.net.network import Network
 from pystack.net.packet import IPPacket
 from pystack.net.path import Path
+from pystack.stack.failure import failure_of
 from pystack.stack.ports import ANY
 from pystack.transport.udp import CHECKSUM_OFFSET, open_datagram, seal_datagram
 from pystack.units import Ns
@@ -91,7 +92,7 @@ class UDPService:
         elif error.mtu is not None:
             self.network.lower_path_mtu(error.dst, error.mtu, now)
         elif error.hard:
-            receiver.fail(os_error(error.errno, error.advice), now)
+            receiver.fail(failure_of(error), now)
 
     def send(self, path: Path, src_port: int, dst_port: int, data: bytes, now: Ns, *, ttl: int, tos: int) -> None:
         """Raises EMSGSIZE for what does not fit the path in one packet: nothing is fragmented."""

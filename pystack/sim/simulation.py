@@ -1,0 +1,86 @@
+"""A virtual clock and the hosts that live by it."""
+
+import hashlib
+from collections.abc import Callable
+from random import Random
+from typing import TypeVar
+
+from pystack.errors import StateError
+from pystack.stack.config import StackConfig
+from pystack.stack.operation import Operation
+from pystack.stack.stack import Stack
+from pystack.units import SECOND, Ns
+
+__all__ = ["Simulation"]
+
+T = TypeVar("T")
+
+TURNS_AT_ONE_INSTANT = 1_000_000
+"""Polls without time passing before the simulation takes it for a livelock."""
+
+
+class Simulation:
+    """Stacks in virtual time: nothing waits, and the same seed gives the same bytes at the same nanoseconds."""
+
+    def __init__(self, seed: int, *, start: Ns = 0) -> None:
+        self.seed = seed
+        self.now: Ns = start
+        self._stacks: list[Stack] = []
+
+    def stack(self, config: StackConfig | None = None) -> Stack:
+        """A new host. Its randomness, secrets included, derives from the seed and its place in the order of hosts."""
+        name = f"{self.seed}/{len(self._stacks)}"
+        stack = Stack(rng=self.random(f"{name}/rng"), entropy=self.random(f"{name}/entropy").randbytes, config=config)
+        self._stacks.append(stack)
+        return stack
+
+    def random(self, name: str) -> Random:
+        """A source of its own for `name`, e.g. for a fault: what one consumer draws does not move another."""
+        return Random(int.from_bytes(hashlib.blake2s(f"{self.seed}:{name}".encode()).digest(), "big"))
+
+    def step(self, until: Ns | None = None) -> bool:
+        """Let everything that is due now happen, then move the clock to the next event, at most to `until`.
+
+        False: nothing will ever happen again (or not by `until`, which is now the time).
+        """
+        for _ in range(TURNS_AT_ONE_INSTANT):
+            busy = [stack.poll(self.now) for stack in self._stacks]
+            if not any(busy) and not any(self._due(stack) for stack in self._stacks):
+                break
+        else:
+            raise StateError(f"seed {self.seed}: the hosts keep each other busy at {self.now} ns without end")
+        deadline = self.next_deadline()
+        if deadline is None or (until is not None and deadline > until):
+            self.now = self.now if until is None else max(self.now, until)
+            return False
+        self.now = deadline
+        return True
+
+    def next_deadline(self) -> Ns | None:
+        """When something will happen next; None: never."""
+        deadlines = (stack.next_deadline() for stack in self._stacks)
+        return min((each for each in deadlines if each is not None), default=None)
+
+    def run_until(self, done: Callable[[], bool], *, timeout: Ns = 3600 * SECOND) -> None:
+        """Step until `done()`. Raises `StateError` when that has not come after `timeout`, or never can."""
+        end = self.now + timeout
+        while not done():
+            if not self.step(end) and not done():
+                raise StateError(f"seed {self.seed}: nothing more happens by {self.now} ns, and it is not done")
+
+    def run(self, *, timeout: Ns = 3600 * SECOND) -> None:
+        """Step until nothing is left to happen. Raises `StateError` if something still is after `timeout`."""
+        end = self.now + timeout
+        while self.step(end):
+            pass
+        if self.next_deadline() is not None:
+            raise StateError(f"seed {self.seed}: still busy at {self.now} ns")
+
+    def wait(self, operation: Operation[T], *, timeout: Ns = 3600 * SECOND) -> T:
+        """Step until `operation` is done, and return its result or raise its error."""
+        self.run_until(lambda: operation.done, timeout=timeout)
+        return operation.result()
+
+    def _due(self, stack: Stack) -> bool:
+        deadline = stack.next_deadline()
+        return deadline is not None and deadline <= self.now
