@@ -1,8 +1,8 @@
 """The internet checksum: RFC 1071, and RFC 1624 for its incremental update.
 
 2**16 is 1 modulo 65535, so the ones' complement sum of 16-bit words is the whole buffer, read as one big-endian number,
-modulo 65535. The one difference: a sum of non-zero words is never 0 but 65535. Long numbers are first folded at multiples
-of 16 bits, which leaves the remainder as it is and is cheaper than dividing.
+modulo 65535. The one difference: a sum of non-zero words is never 0 but 65535. Long numbers are first folded at
+multiples of 16 bits, which leaves the remainder as it is and is cheaper than dividing.
 """
 
 from collections.abc import Iterable

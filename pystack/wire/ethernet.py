@@ -66,8 +66,12 @@ class EthernetHeader(WireValue):
 
     @override
     def to_bytes(self) -> bytes:
+        return self.sealed_bytes(self.ethertype)
+
+    def sealed_bytes(self, ethertype: int) -> bytes:
+        """The header in front of a payload of this `ethertype`."""
         try:
-            return ETHERNET.pack(self.dst.octets, self.src.octets, self.ethertype)
+            return ETHERNET.pack(self.dst.octets, self.src.octets, ethertype)
         except struct.error:
             raise self._misfit() from None
 
@@ -103,10 +107,14 @@ class VLANTag(WireValue):
 
     @override
     def to_bytes(self) -> bytes:
+        return self.sealed_bytes(self.ethertype)
+
+    def sealed_bytes(self, ethertype: int) -> bytes:
+        """The tag in front of a payload of this `ethertype`."""
         try:
             if self.vlan > 0xFFF or self.drop_eligible > 1:
                 raise self._misfit()
-            return _VLAN.pack(self.priority << 13 | self.drop_eligible << 12 | self.vlan, self.ethertype)
+            return _VLAN.pack(self.priority << 13 | self.drop_eligible << 12 | self.vlan, ethertype)
         except (struct.error, TypeError):
             raise self._misfit() from None
 

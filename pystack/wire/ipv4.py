@@ -189,7 +189,10 @@ class IPv4Header(WireValue):
 
     def sealed_bytes(self, protocol: int, payload_length: int) -> bytes:
         """The header in front of `payload_length` octets of `protocol`, with length and checksum right."""
-        blank = self._pack(protocol, self.size + payload_length, 0)
+        total_length = self.size + payload_length
+        if total_length > 0xFFFF:
+            raise ValueError(f"an IPv4 packet has at most 65535 octets, not {total_length}")
+        blank = self._pack(protocol, total_length, 0)
         return blank[:10] + internet_checksum(blank).to_bytes(2, "big") + blank[12:]
 
     def sealed(self, payload_length: int) -> Self:

@@ -11,8 +11,10 @@ class IPProtocol(IntEnum):
     HOPOPT = 0
     ICMP = 1
     IGMP = 2
+    IPV4 = 4
     TCP = 6
     UDP = 17
+    IPV6 = 41
     IPV6_ROUTE = 43
     IPV6_FRAG = 44
     ESP = 50
@@ -24,6 +26,8 @@ class IPProtocol(IntEnum):
 
 
 _NAMES = {
+    IPProtocol.IPV4: "IPv4",
+    IPProtocol.IPV6: "IPv6",
     IPProtocol.ICMPV6: "ICMPv6",
     IPProtocol.IPV6_ROUTE: "IPv6-Route",
     IPProtocol.IPV6_FRAG: "IPv6-Frag",

@@ -1,7 +1,7 @@
 """Sequence numbers on a circle of 2**32 (RFC 9293 section 3.4).
 
 Inside the stack a sequence number is a plain `int` without bound: it is unwrapped once when a segment comes in and
-wrapped once when one goes out. Comparing and subtracting are then ordinary arithmetic, and nothing else works modulo 2**32.
+wrapped once when one goes out. Comparing and subtracting are then ordinary arithmetic; nothing else works modulo 2**32.
 """
 
 __all__ = ["before", "unwrap", "wrap"]
