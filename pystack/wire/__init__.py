@@ -12,7 +12,6 @@ from pystack.wire.address import AnyIPv4, AnyIPv6, ipv4_address, ipv6_address
 from pystack.wire.arp import ARP, ARPOperation, ARPPacket, pack_arp, unpack_arp
 from pystack.wire.base import WireValue
 from pystack.wire.checksum import internet_checksum, ones_sum, ones_sum_buffers, update_checksum
-from pystack.wire.describe import Origins, describe
 from pystack.wire.ethernet import (
     ETHERNET,
     EthernetHeader,
@@ -45,6 +44,7 @@ from pystack.wire.pcapng import (
 from pystack.wire.protocol import IPProtocol, protocol_name
 from pystack.wire.pseudo import PseudoHeader, pseudo_sum
 from pystack.wire.seq import before, unwrap, wrap
+from pystack.wire.summary import Origins, describe
 from pystack.wire.tcp import TCP, TCPFlags, TCPHeader, unpack_tcp
 from pystack.wire.tcp_options import (
     SACK,

@@ -26,7 +26,7 @@ class ICMPv4Type(IntEnum):
 
 
 class UnreachableCode(IntEnum):
-    """Why a destination is unreachable: RFC 792 (0 to 5), RFC 1122 section 3.2.2.1 (to 12), RFC 1812 section 5.2.7.1."""
+    """Why a destination is unreachable: RFC 792 (to 5), RFC 1122 section 3.2.2.1 (to 12), RFC 1812 section 5.2.7.1."""
 
     NETWORK = 0
     HOST = 1
@@ -62,7 +62,7 @@ class TimeExceededCode(IntEnum):
     REASSEMBLY = 1
 
 
-_UNREACHABLE = {
+_UNREACHABLE: dict[int, str] = {
     UnreachableCode.NETWORK: "net unreachable",
     UnreachableCode.HOST: "host unreachable",
     UnreachableCode.PROTOCOL: "protocol unreachable",
@@ -80,13 +80,13 @@ _UNREACHABLE = {
     UnreachableCode.HOST_PRECEDENCE_VIOLATION: "unreachable - host precedence violation",
     UnreachableCode.PRECEDENCE_CUTOFF: "unreachable - precedence cutoff",
 }
-_REDIRECT = {
+_REDIRECT: dict[int, str] = {
     RedirectCode.NETWORK: "net",
     RedirectCode.HOST: "host",
     RedirectCode.TOS_NETWORK: "tos net",
     RedirectCode.TOS_HOST: "tos host",
 }
-_TIME_EXCEEDED = {
+_TIME_EXCEEDED: dict[int, str] = {
     TimeExceededCode.IN_TRANSIT: "in-transit",
     TimeExceededCode.REASSEMBLY: "ip reassembly",
 }
@@ -198,10 +198,8 @@ class ICMPv4Message(ICMPMessage):
             case ICMPv4Type.ECHO_REPLY:
                 return f"echo reply, id {self.identifier}, seq {self.sequence}"
             case ICMPv4Type.UNREACHABLE:
-                name = _named(_UNREACHABLE, self.code, "unreachable - code")
-                return (
-                    f"{name} (mtu {self.next_hop_mtu})" if self.code == UnreachableCode.FRAGMENTATION_NEEDED else name
-                )
+                mtu = f" (mtu {self.rest & 0xFFFF})" if self.code == UnreachableCode.FRAGMENTATION_NEEDED else ""
+                return _named(_UNREACHABLE, self.code, "unreachable - code") + mtu
             case ICMPv4Type.REDIRECT:
                 return f"redirect {_named(_REDIRECT, self.code, 'code')} to {self.gateway}"
             case ICMPv4Type.TIME_EXCEEDED:

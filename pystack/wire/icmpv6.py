@@ -40,7 +40,7 @@ class ICMPv6UnreachableCode(IntEnum):
     REJECT_ROUTE = 6
 
 
-_UNREACHABLE = {
+_UNREACHABLE: dict[int, str] = {
     ICMPv6UnreachableCode.NO_ROUTE: "unreachable route",
     ICMPv6UnreachableCode.PROHIBITED: "unreachable prohibited",
     ICMPv6UnreachableCode.BEYOND_SCOPE: "beyond scope",
@@ -51,7 +51,7 @@ _UNREACHABLE = {
 }
 _TIME_EXCEEDED = {0: "in-transit", 1: "reassembly"}
 _PARAMETER_PROBLEM = {0: "erroneous header field", 1: "next header", 2: "option"}
-_DISCOVERY = {
+_DISCOVERY: dict[int, str] = {
     ICMPv6Type.ROUTER_SOLICITATION: "router solicitation",
     ICMPv6Type.ROUTER_ADVERTISEMENT: "router advertisement",
     ICMPv6Type.NEIGHBOR_SOLICITATION: "neighbor solicitation",

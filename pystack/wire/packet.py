@@ -91,9 +91,9 @@ def dissect(
 ) -> tuple[Header | bytes, ...]:
     """The headers of `frame`, outermost first, and then, always, the payload as `bytes`.
 
-    The payload ends where the IP length says: what pads a short Ethernet frame is left out. ICMP and ARP hold all their
-    octets, so nothing remains behind them. A fragment's content, and whatever this library has no header for, is payload.
-    With `verify`, checksums are checked. Raises `DecodeError`, reasons ending in "checksum" or "truncated" among others.
+    The payload ends where the IP length says: what pads a short Ethernet frame is left out. ICMP and ARP hold all
+    their octets, so nothing remains behind them. A fragment's content, and whatever this library has no header for, is
+    payload. Raises `DecodeError`; with `verify` also for wrong checksums ("tcp.checksum" and the like).
     """
     return tuple(iter_layers(frame, link_type, verify=verify))
 

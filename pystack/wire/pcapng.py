@@ -196,7 +196,8 @@ class InterfaceDescription(WireValue):
     def ticks_per_second(self) -> int:
         """The unit of its packets' timestamps (if_tsresol); a million unless said otherwise."""
         resolution = _value(self.options, _RESOLUTION) or b"\x06"
-        return 2 ** (resolution[0] & 0x7F) if resolution[0] & 0x80 else 10 ** resolution[0]
+        base, exponent = (2, resolution[0] & 0x7F) if resolution[0] & 0x80 else (10, resolution[0])
+        return int(base**exponent)
 
     @override
     def __str__(self) -> str:
@@ -298,8 +299,8 @@ def _section_order(data: memoryview) -> ByteOrder:
 def read_blocks(data: Buffer) -> Iterator[PcapngBlock]:
     """The blocks of a whole file, in order; joined again they are the same octets.
 
-    Raises `DecodeError` where the octets are no longer blocks: what came before has been given out by then, so a capture
-    that was cut off is still readable.
+    Raises `DecodeError` where the octets are no longer blocks: what came before has been given out by then, so a
+    capture that was cut off is still readable.
     """
     view = memoryview(data).cast("B")
     byte_order: ByteOrder | None = None
