@@ -1,8 +1,7 @@
 """The UDP socket: bind, connect, send and receive datagrams, without waiting."""
 
-from errno import EACCES, EDESTADDRREQ, EINVAL, EISCONN, ENOTCONN
+from errno import EDESTADDRREQ, EINVAL, ENOTCONN, EPIPE
 from socket import MSG_PEEK, SHUT_RD, SHUT_RDWR, SHUT_WR, SOCK_DGRAM, SocketKind
-from errno import EPIPE
 from typing import TYPE_CHECKING, ClassVar
 
 from typing_extensions import Buffer, override
@@ -74,10 +73,9 @@ class DatagramEndpoint(Endpoint):
 
     def _path_to(self, remote: bytes) -> Path:
         source = self._binding.address if self._binding is not None else ANY
-        path = self._stack.network.path(remote or self._stack.loopback(source), source or None)
-        if path.is_broadcast and not self.option(options.BROADCAST):
-            raise os_error(EACCES, "broadcasting needs SO_BROADCAST")
-        return path
+        return self._stack.network.path(
+            remote or self._stack.loopback(source), source or None, broadcast=bool(self.option(options.BROADCAST))
+        )
 
     def _disconnect(self) -> None:
         if self._peer is not None:

@@ -1,6 +1,7 @@
 """The TCP socket: connect, listen, accept, send and receive, without waiting."""
 
-from errno import EAFNOSUPPORT, EALREADY, EINVAL, EISCONN, ENOTCONN, EOPNOTSUPP, EPIPE
+from errno import EALREADY, EINVAL, EISCONN, ENETUNREACH, ENOTCONN, EPIPE
+from ipaddress import ip_address
 from socket import MSG_PEEK, SHUT_RD, SHUT_RDWR, SHUT_WR, SOCK_STREAM, SocketKind
 from typing import TYPE_CHECKING, ClassVar
 
@@ -68,9 +69,9 @@ class StreamEndpoint(Endpoint):
             raise os_error(EALREADY if opening else EISCONN, "a socket connects once; make a new one")
         remote, port = address_octets(address[0]), check_port(address[1])
         source, local_port = (self._binding.address, self._binding.port) if self._binding else (ANY, None)
+        if remote and ip_address(remote).is_multicast:
+            raise os_error(ENETUNREACH, f"{address_text(remote)} is a group; TCP connects to one host")
         path = self._stack.network.path(remote or self._stack.loopback(source), source or None)
-        if path.is_multicast:
-            raise os_error(EAFNOSUPPORT, f"{address_text(remote)} is no single host; TCP connects to one")
         self._adopt(self._stack.tcp.open(path, local_port, port, self._config, now))
 
     def try_connected(self, now: Ns) -> bool | None:

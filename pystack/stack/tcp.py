@@ -365,12 +365,9 @@ class TCPService:
         flow.listener = None
 
     def _transmit(self, flow: Flow, segments: list[Segment], now: Ns) -> None:
-        if not segments:
-            return
-        flow.path = path = self.network.refresh(flow.path)
         connection = flow.connection
         for segment in segments:
-            self._send(segment, path, flow.pseudo, connection.local_port, connection.remote_port, now)
+            self._send(segment, flow.path, flow.pseudo, connection.local_port, connection.remote_port, now)
 
     def _send(self, segment: Segment, path: Path, pseudo: int, local_port: int, remote_port: int, now: Ns) -> None:
         header = segment.header_bytes(local_port, remote_port)

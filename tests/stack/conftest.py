@@ -1,0 +1,87 @@
+"""Two hosts on one cable, in virtual time."""
+
+import pytest
+from attrs import define
+
+from pystack.link.base import Medium
+from pystack.link.memory import MemoryLink
+from pystack.sim.simulation import Simulation
+from pystack.stack.config import StackConfig
+from pystack.stack.stack import Stack
+from pystack.stack.stream import StreamEndpoint
+from pystack.units import SECOND
+
+
+@define(eq=False)
+class Pair:
+    """Host `a` is 192.0.2.1, host `b` 192.0.2.2."""
+
+    sim: Simulation
+    a: Stack
+    b: Stack
+    link_a: MemoryLink
+    link_b: MemoryLink
+
+    @property
+    def now(self) -> int:
+        return self.sim.now
+
+    def listen(self, port: int = 80, backlog: int = 16) -> StreamEndpoint:
+        """A listener on `b`."""
+        server = self.b.stream()
+        server.bind(("", port), self.now)
+        server.listen(backlog, self.now)
+        return server
+
+    def connect(self, port: int = 80) -> StreamEndpoint:
+        """A connection from `a`, its handshake done on this side."""
+        client = self.a.stream()
+        client.connect(("192.0.2.2", port), self.now)
+        assert self.sim.wait(client.submit(client.try_connected, 10 * SECOND, self.now))
+        return client
+
+    def accept(self, server: StreamEndpoint) -> StreamEndpoint:
+        return self.sim.wait(server.submit(server.try_accept, 10 * SECOND, self.now))
+
+    def established(self) -> tuple[StreamEndpoint, StreamEndpoint]:
+        """(client on `a`, server's end on `b`); the listener is closed."""
+        server = self.listen()
+        client = self.connect()
+        conn = self.accept(server)
+        server.close(self.now)
+        return client, conn
+
+    def recv(self, endpoint: StreamEndpoint, size: int = 65536) -> bytes:
+        return self.sim.wait(endpoint.submit(lambda now: endpoint.try_recv(size, now), 60 * SECOND, self.now))
+
+    def recv_all(self, endpoint: StreamEndpoint) -> bytes:
+        pieces = []
+        while piece := self.recv(endpoint):
+            pieces.append(piece)
+        return b"".join(pieces)
+
+    def send_all(self, endpoint: StreamEndpoint, data: bytes) -> None:
+        view = memoryview(data)
+        while view.nbytes:
+            rest = view
+            view = view[self.sim.wait(endpoint.submit(lambda now: endpoint.try_send(rest, now), None, self.now)) :]
+
+    def run(self, seconds: float = 1.0) -> None:
+        """Let time pass."""
+        end = self.now + round(seconds * SECOND)
+        while self.sim.step(end):
+            pass
+
+
+def make_pair(seed: int, medium: Medium, config: StackConfig | None = None) -> Pair:
+    sim = Simulation(seed)
+    link_a, link_b = MemoryLink.pair(medium=medium)
+    a, b = sim.stack(config), sim.stack(config)
+    a.add_interface(link_a, "192.0.2.1/24")
+    b.add_interface(link_b, "192.0.2.2/24")
+    return Pair(sim, a, b, link_a, link_b)
+
+
+@pytest.fixture(params=list(Medium), ids=lambda medium: medium.value)
+def pair(request: pytest.FixtureRequest) -> Pair:
+    return make_pair(1, request.param)

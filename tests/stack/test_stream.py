@@ -1,0 +1,316 @@
+"""What a TCP socket does, seen through its endpoint: two hosts on a cable in virtual time."""
+
+import errno
+import socket
+import struct
+
+import pytest
+
+from pystack.errors import LinkDown, PeerReset
+from pystack.stack.stream import StreamEndpoint
+from pystack.transport.tcp.state import State
+from pystack.units import MS, SECOND
+from tests.stack.conftest import Pair
+
+
+def errno_of(caught: pytest.ExceptionInfo[OSError]) -> str:
+    assert caught.value.errno is not None
+    return errno.errorcode[caught.value.errno]
+
+
+def test_a_connection_carries_data_both_ways(pair: Pair) -> None:
+    client, conn = pair.established()
+    pair.send_all(client, b"question")
+    assert pair.recv(conn) == b"question"
+    pair.send_all(conn, b"answer")
+    assert pair.recv(client) == b"answer"
+    assert client.getpeername() == ("192.0.2.2", 80) == conn.getsockname()
+    assert conn.getpeername() == client.getsockname()
+    assert client.getsockname()[0] == "192.0.2.1"
+
+
+def test_a_megabyte_arrives_whole_in_both_directions_at_once(pair: Pair) -> None:
+    client, conn = pair.established()
+    upward, downward = bytes(range(256)) * 4096, bytes(range(255, -1, -1)) * 4096
+    left = {client: memoryview(upward), conn: memoryview(downward)}
+    got: dict[StreamEndpoint, bytearray] = {client: bytearray(), conn: bytearray()}
+
+    def done() -> bool:
+        for end in (client, conn):
+            while left[end].nbytes and (taken := end.try_send(left[end], pair.now)):
+                left[end] = left[end][taken:]
+            while data := end.try_recv(1 << 16, pair.now):
+                got[end] += data
+        return len(got[client]) == len(downward) and len(got[conn]) == len(upward)
+
+    pair.sim.run_until(done)
+    assert got[conn] == upward
+    assert got[client] == downward
+
+
+def test_close_is_an_end_of_stream_and_both_sides_come_to_rest(pair: Pair) -> None:
+    client, conn = pair.established()
+    pair.send_all(client, b"last words")
+    client.close(pair.now)
+    assert pair.recv_all(conn) == b"last words"
+    conn.close(pair.now)
+    pair.sim.run()
+    assert pair.a.next_deadline() is None
+    assert pair.b.next_deadline() is None
+    assert pair.a.tcp.flows == pair.b.tcp.flows == []
+    assert pair.now >= 60 * SECOND  # TIME-WAIT
+
+
+def test_half_close_leaves_the_other_direction_open(pair: Pair) -> None:
+    client, conn = pair.established()
+    client.shutdown(socket.SHUT_WR, pair.now)
+    assert pair.recv_all(conn) == b""
+    pair.send_all(conn, b"still talking")
+    assert pair.recv(client) == b"still talking"
+    with pytest.raises(BrokenPipeError):
+        client.try_send(b"x", pair.now)
+
+
+def test_a_closed_port_refuses_at_once(pair: Pair) -> None:
+    client = pair.a.stream()
+    client.connect(("192.0.2.2", 81), pair.now)
+    with pytest.raises(ConnectionRefusedError):
+        pair.sim.wait(client.submit(client.try_connected, 10 * SECOND, pair.now))
+    assert pair.now < 1 * MS
+    assert pair.b.counters["tcp.no_socket"] == 1
+
+
+def test_an_absent_neighbour_is_host_unreachable(pair: Pair) -> None:
+    if pair.link_a.capabilities.mac is None:
+        return  # nobody to ask on a medium without neighbours
+    client = pair.a.stream()
+    client.connect(("192.0.2.77", 80), pair.now)
+    with pytest.raises(OSError, match="ARP") as caught:
+        pair.sim.wait(client.submit(client.try_connected, None, pair.now))
+    assert errno_of(caught) == "EHOSTUNREACH"
+
+
+def test_no_route_is_network_unreachable(pair: Pair) -> None:
+    with pytest.raises(OSError) as caught:
+        pair.a.stream().connect(("198.51.100.1", 80), pair.now)
+    assert errno_of(caught) == "ENETUNREACH"
+
+
+def test_connecting_to_silence_times_out_at_the_operation_s_deadline(pair: Pair) -> None:
+    pair.link_b.close()
+    client = pair.a.stream()
+    client.connect(("192.0.2.2", 80), pair.now)
+    with pytest.raises(TimeoutError, match="timed out"):
+        pair.sim.wait(client.submit(client.try_connected, 100 * MS, pair.now))
+    assert pair.now == 100 * MS
+
+
+def test_a_reset_is_an_error_for_every_call_that_follows(pair: Pair) -> None:
+    client, conn = pair.established()
+    pending = client.submit(lambda now: client.try_recv(10, now), None, pair.now)
+    conn.abort(pair.now)
+    with pytest.raises(PeerReset):
+        pair.sim.wait(pending)
+    for _ in range(2):
+        with pytest.raises(ConnectionResetError):
+            client.try_recv(10, pair.now)
+    with pytest.raises(BrokenPipeError):
+        client.try_send(b"x", pair.now)
+
+
+def test_data_that_came_before_the_reset_is_read_before_the_error(pair: Pair) -> None:
+    client, conn = pair.established()
+    pair.send_all(conn, b"before")
+    pair.run(0.1)
+    conn.abort(pair.now)
+    pair.run(0.1)
+    assert client.try_recv(100, pair.now) == b"before"
+    with pytest.raises(ConnectionResetError):
+        client.try_recv(100, pair.now)
+
+
+def test_closing_with_unread_data_resets_the_peer(pair: Pair) -> None:
+    client, conn = pair.established()
+    pair.send_all(client, b"nobody reads this")
+    pair.run(0.1)
+    conn.close(pair.now)
+    with pytest.raises(ConnectionResetError):
+        pair.recv(client)
+
+
+def test_linger_zero_resets(pair: Pair) -> None:
+    client, conn = pair.established()
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    client.close(pair.now)
+    with pytest.raises(ConnectionResetError):
+        pair.recv(conn)
+    assert pair.a.tcp.flows == []
+
+
+def test_shutting_down_reading_ends_a_pending_receive(pair: Pair) -> None:
+    client, _ = pair.established()
+    pending = client.submit(lambda now: client.try_recv(10, now), None, pair.now)
+    client.shutdown(socket.SHUT_RD, pair.now)
+    assert pending.result() == b""
+
+
+def test_close_fails_what_is_pending_with_ebadf(pair: Pair) -> None:
+    client, _ = pair.established()
+    pending = client.submit(lambda now: client.try_recv(10, now), None, pair.now)
+    client.close(pair.now)
+    with pytest.raises(OSError) as caught:
+        pending.result()
+    assert errno_of(caught) == "EBADF"
+    with pytest.raises(OSError) as caught:
+        client.try_recv(10, pair.now)
+    assert errno_of(caught) == "EBADF"
+
+
+def test_the_backlog_bounds_what_waits_and_the_next_syn_gets_no_answer(pair: Pair) -> None:
+    pair.listen(backlog=2)
+    clients = [pair.connect() for _ in range(3)]  # one more than the backlog, as in Linux
+    late = pair.a.stream()
+    late.connect(("192.0.2.2", 80), pair.now)
+    pair.run(0.5)
+    assert late.state is State.SYN_SENT
+    assert pair.b.counters["tcp.accept_queue_full"] >= 1
+    assert all(client.state is State.ESTABLISHED for client in clients)
+
+
+def test_a_late_connection_gets_in_when_one_is_accepted(pair: Pair) -> None:
+    server = pair.listen(backlog=0)
+    pair.connect()
+    late = pair.a.stream()
+    late.connect(("192.0.2.2", 80), pair.now)
+    pair.run(0.5)
+    pair.accept(server)
+    assert pair.sim.wait(late.submit(late.try_connected, 10 * SECOND, pair.now))
+
+
+def test_closing_a_listener_resets_what_nobody_accepted(pair: Pair) -> None:
+    server = pair.listen()
+    client = pair.connect()
+    server.close(pair.now)
+    with pytest.raises(ConnectionResetError):
+        pair.recv(client)
+    pair.sim.run()
+    assert pair.b.tcp.flows == []
+
+
+def test_half_open_connections_are_capped_and_end(pair: Pair) -> None:
+    limit = pair.b.config.half_open_limit
+    pair.listen(backlog=4096)
+    a, path = pair.a, pair.a.network.path(bytes((192, 0, 2, 2)))
+    for port in range(limit + 50):
+        flow = a.tcp.open(path, 1024 + port, 80, a.config.tcp, pair.now)
+        a.tcp._remove(flow)  # a client that sends SYN and forgets it, and whose RST is lost
+        pair.b.poll(pair.now)
+    assert len(pair.b.tcp.flows) <= limit
+    assert pair.b.counters["tcp.half_open_full"] > 0
+    pair.sim.run()
+    assert pair.b.tcp.flows == []
+
+
+def test_connecting_twice_is_refused_locally(pair: Pair) -> None:
+    client, _ = pair.established()
+    with pytest.raises(OSError) as caught:
+        client.connect(("192.0.2.2", 80), pair.now)
+    assert errno_of(caught) == "EISCONN"
+
+
+def test_calls_on_a_fresh_socket_say_that_it_is_not_connected(pair: Pair) -> None:
+    fresh = pair.a.stream()
+    for call in (
+        lambda: fresh.try_recv(1, pair.now),
+        lambda: fresh.try_send(b"x", pair.now),
+        lambda: fresh.shutdown(socket.SHUT_WR, pair.now),
+        fresh.getpeername,
+    ):
+        with pytest.raises(OSError) as caught:
+            call()
+        assert errno_of(caught) == "ENOTCONN"
+
+
+def test_binding_says_what_is_taken_and_what_is_not_ours(pair: Pair) -> None:
+    pair.listen(80)
+    with pytest.raises(OSError) as caught:
+        pair.b.stream().bind(("", 80), pair.now)
+    assert errno_of(caught) == "EADDRINUSE"
+    with pytest.raises(OSError) as caught:
+        pair.b.stream().bind(("192.0.2.1", 81), pair.now)
+    assert errno_of(caught) == "EADDRNOTAVAIL"
+    with pytest.raises(OverflowError, match="0-65535"):
+        pair.b.stream().bind(("", 65536), pair.now)
+
+
+def test_a_host_talks_to_itself(pair: Pair) -> None:
+    for name in ("127.0.0.1", "192.0.2.2"):
+        server = pair.listen(8080)
+        client = pair.b.stream()
+        client.connect((name, 8080), pair.now)
+        conn = pair.accept(server)
+        pair.send_all(client, b"self")
+        assert pair.recv(conn) == b"self"
+        for each in (client, conn, server):
+            each.close(pair.now)
+        pair.sim.run()
+
+
+def test_when_the_link_dies_every_socket_on_it_fails(pair: Pair) -> None:
+    server, waiting = pair.listen(81), None
+    client, conn = pair.established()
+    waiting = server.submit(server.try_accept, None, pair.now)
+    pending = conn.submit(lambda now: conn.try_recv(10, now), None, pair.now)
+    pair.link_b.close()
+    pair.b.poll(pair.now)
+    for operation in (pending, waiting):
+        assert operation.done
+        with pytest.raises(LinkDown):
+            operation.result()
+    with pytest.raises(OSError) as caught:
+        conn.try_recv(10, pair.now)
+    assert errno_of(caught) == "ENETDOWN"
+    client.abort(pair.now)
+    pair.sim.run()
+
+
+def test_options_are_read_back_and_take_effect(pair: Pair) -> None:
+    client, _ = pair.established()
+    client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    assert client.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) == 1
+    client.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, struct.pack("i", 7))
+    assert client.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 7
+    assert client.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 4) == struct.pack("i", 7)
+    assert client.getsockopt(socket.SOL_SOCKET, socket.SO_TYPE) == socket.SOCK_STREAM
+    assert client.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == 0
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 5))
+    assert client.getsockopt(socket.SOL_SOCKET, socket.SO_LINGER, 8) == struct.pack("ii", 1, 5)
+    with pytest.raises(OSError) as caught:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
+    assert errno_of(caught) == "ENOPROTOOPT"
+
+
+def test_keepalive_finds_a_dead_peer(pair: Pair) -> None:
+    client, _ = pair.established()
+    for name, value in ((socket.TCP_KEEPIDLE, 10), (socket.TCP_KEEPINTVL, 5), (socket.TCP_KEEPCNT, 3)):
+        client.setsockopt(socket.IPPROTO_TCP, name, value)
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    pair.link_b.close()
+    with pytest.raises(OSError) as caught:
+        pair.recv(client)
+    assert errno_of(caught) in ("ETIMEDOUT", "EHOSTUNREACH")
+    assert 20 * SECOND < pair.now < 40 * SECOND
+
+
+def test_ports_are_not_given_out_again_at_once(pair: Pair) -> None:
+    server = pair.listen()
+    ports = []
+    for _ in range(20):
+        client = pair.connect()
+        conn = pair.accept(server)
+        ports.append(client.getsockname()[1])
+        conn.close(pair.now)
+        pair.run(0.01)
+        client.close(pair.now)
+        pair.run(0.01)
+    assert len(set(ports)) == 20
