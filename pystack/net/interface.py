@@ -1,0 +1,103 @@
+"""A link with addresses: what it accepts, who its neighbours are, and the queue of what its link has not taken yet."""
+
+from collections import Counter
+
+from attrs import define, field
+
+from pystack.link.base import Frame, Link, LinkCapabilities
+from pystack.net.address import ANY, InterfaceAddress
+from pystack.net.arp import AddressResolution
+from pystack.units import Ns
+
+__all__ = ["Interface"]
+
+
+@define(eq=False, repr=False)
+class Interface:
+    name: str
+    link: Link
+    capabilities: LinkCapabilities
+    """The link's, read once."""
+    counters: Counter[str]
+    queue_limit: int
+    is_loopback: bool = False
+    """This host's own: 127/8 and our addresses."""
+    addresses: list[InterfaceAddress] = field(factory=list)
+    arp: AddressResolution | None = None
+    """Ethernet only."""
+    mac: bytes = b""
+    """Ethernet only."""
+    up: bool = True
+    """False: the link is gone for good."""
+    destinations: dict[bytes, bool] = field(factory=dict)
+    """What we accept here (strong host model), and whether that is a broadcast or multicast address."""
+    impossible_sources: frozenset[bytes] = frozenset()
+    """Sources that nobody else can have: our own addresses, directed broadcasts."""
+    _queue: list[Frame] = field(init=False, factory=list)
+    _refused: bool = field(init=False, default=False)
+    """The link did not take all of the queue."""
+
+    @property
+    def address(self) -> bytes:
+        """The first address; ANY when there is none."""
+        return self.addresses[0].address if self.addresses else ANY
+
+    @property
+    def internal(self) -> bool:
+        """Loopback and own addresses may be sources here: nothing on it is another host's, or not all of it."""
+        return self.is_loopback or self.capabilities.shares_host
+
+    @property
+    def has_room(self) -> bool:
+        """Nothing is left over that the link refused, and the queue takes more."""
+        return not self._refused and len(self._queue) < self.queue_limit
+
+    @property
+    def room(self) -> int:
+        """Frames that the queue still takes."""
+        return max(0, self.queue_limit - len(self._queue))
+
+    def source_for(self, neighbour: bytes) -> bytes:
+        """Our address towards `neighbour`: one on the same network, else the first (RFC 1122, section 3.3.4.3)."""
+        for own in self.addresses:
+            if own.covers(neighbour):
+                return own.address
+        return self.address
+
+    def transmit(self, frame: Frame) -> None:
+        """Queue a frame; a full queue drops it. `has_room` tells before."""
+        if not self.up:
+            self.counters["link.down"] += 1
+        elif len(self._queue) >= self.queue_limit:
+            self.counters["link.queue_full"] += 1
+        else:
+            self._queue.append(frame)
+
+    def transmit_control(self, frame: Frame) -> None:
+        """As `transmit`, with some room that data cannot take: without ARP's answers nobody can reach us."""
+        if self.up and self.queue_limit <= len(self._queue) < self.queue_limit + self.queue_limit // 8:
+            self._queue.append(frame)
+        else:
+            self.transmit(frame)
+
+    def flush(self, now: Ns) -> None:
+        """Hand the queue to the link. Raises `LinkDown`."""
+        if not self._queue:
+            return
+        frames, self._queue = self._queue, []
+        taken = self.link.send(frames, now)
+        self._refused = taken < len(frames)
+        if self._refused:
+            self._queue = frames[taken:]
+
+    def shut(self) -> None:
+        """The link is gone: forget whatever depended on it."""
+        self.up = False
+        self._queue.clear()
+        self._refused = False
+        if self.arp is not None:
+            self.arp.cache.clear()
+
+    def __repr__(self) -> str:
+        addresses = ", ".join(map(str, self.addresses)) or "no address"
+        return f"<Interface {self.name} {addresses}{'' if self.up else ', down'}>"

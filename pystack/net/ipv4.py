@@ -1,0 +1,117 @@
+"""IPv4 datagrams: judging what arrives (RFC 791, RFC 1122 section 3.2.1), writing headers for what leaves."""
+
+import struct
+
+from typing_extensions import Buffer
+
+from pystack.errors import DecodeError
+from pystack.link.base import Checksum, Frame
+from pystack.net.interface import Interface
+from pystack.net.packet import IPPacket
+from pystack.wire.checksum import ones_sum
+from pystack.wire.ipv4 import IPv4Flags, pack_ipv4, unpack_ipv4
+from pystack.wire.ipv4_options import IPv4Option, parse_ipv4_options
+
+__all__ = ["DONT_FRAGMENT", "HEADER_OCTETS", "HeaderTemplate", "accept_ipv4"]
+
+HEADER_OCTETS = 20
+"""A header without options: we send no others."""
+DONT_FRAGMENT = IPv4Flags.DF.value << 13
+_FRAGMENT = 0x3FFF
+"""More-fragments flag and offset: both zero in a whole datagram."""
+
+_SOURCE_ROUTES = (IPv4Option.LOOSE_SOURCE_ROUTE, IPv4Option.STRICT_SOURCE_ROUTE)
+
+
+def accept_ipv4(frame: Frame, offset: int, interface: Interface, link_broadcast: bool) -> IPPacket:
+    """The datagram that starts `offset` octets into `frame`, if it is whole, valid and ours.
+
+    Raises `DecodeError` with the name of the rule that it breaks. The TTL is not looked at: RFC 1122 section 3.2.1.7
+    forbids to discard a datagram because of it.
+    """
+    buffers, offload = frame.buffers, frame.offload
+    view = memoryview(buffers[0])[offset:]
+    octets, tos, total_length, _, fragment, ttl, protocol, _, src, dst = unpack_ipv4(view)
+    header = view[:octets]
+    if offload is None:
+        checksum, gso_size = Checksum.COMPLETE, 0
+    else:
+        checksum, gso_size = offload.checksum, offload.gso_size
+    # RFC 1122, 3.2.1.2: always verified, but for a frame that never left this machine.
+    if checksum is not Checksum.PARTIAL and ones_sum(header) != 0xFFFF:
+        raise DecodeError("ipv4.checksum")
+    if len(buffers) == 1:
+        payload: tuple[Buffer, ...] = (view[octets:total_length],)  # what follows is the link's padding
+        if len(view) < total_length:
+            raise DecodeError("ipv4.truncated", f"{len(view)} of {total_length} octets")
+    else:
+        payload = _trimmed((view[octets:], *buffers[1:]), total_length - octets)
+    if fragment & _FRAGMENT:
+        raise DecodeError("ipv4.fragment")
+    if octets > HEADER_OCTETS:
+        _check_options(header)
+    broadcast = interface.destinations.get(dst)
+    if broadcast is None:
+        if not (interface.is_loopback and dst[0] == 127):
+            raise DecodeError("ipv4.martian" if dst[0] == 127 else "ipv4.not_ours")
+        broadcast = False
+    elif link_broadcast and not broadcast:  # RFC 1122, 3.3.6
+        raise DecodeError("ipv4.link_broadcast")
+    first = src[0]
+    if first >= 224 or first == 0 or (first == 127 and not interface.internal):  # RFC 1122, 3.2.1.3
+        raise DecodeError("ipv4.martian")
+    if src in interface.impossible_sources:
+        raise DecodeError("ipv4.spoofed")
+    return IPPacket(
+        src,
+        dst,
+        protocol,
+        ttl,
+        tos,
+        header,
+        payload,
+        total_length - octets,
+        checksum,
+        gso_size,
+        interface,
+        broadcast or link_broadcast,
+    )
+
+
+def _trimmed(buffers: tuple[Buffer, ...], length: int) -> tuple[Buffer, ...]:
+    """The first `length` octets of `buffers`, as views."""
+    left = length
+    kept: list[Buffer] = []
+    for buffer in buffers:
+        view = memoryview(buffer)
+        kept.append(view[:left])
+        left -= view.nbytes
+        if left <= 0:
+            return tuple(kept)
+    raise DecodeError("ipv4.truncated", f"{left} octets missing")
+
+
+def _check_options(header: memoryview) -> None:
+    """Options are tolerated and ignored, but a source route makes us a stepping stone (RFC 7126, 4.3 and 4.4)."""
+    if any(option.type in _SOURCE_ROUTES for option in parse_ipv4_options(header[HEADER_OCTETS:])):
+        raise DecodeError("ipv4.source_route")
+
+
+_HEADER = struct.Struct("!2sH6sH8s")
+
+
+class HeaderTemplate:
+    """The header of atomic datagrams of one flow: DF is set, the identification is 0 (RFC 6864, section 4.1: any value
+    will do), and only the length and with it the checksum change."""
+
+    __slots__ = ("_addresses", "_middle", "_start", "_sum")
+
+    def __init__(self, src: bytes, dst: bytes, protocol: int, ttl: int, tos: int) -> None:
+        blank = pack_ipv4(src, dst, protocol, 0, 0, DONT_FRAGMENT, ttl, tos)
+        self._start, _, self._middle, checksum, self._addresses = _HEADER.unpack(blank)
+        self._sum = 0xFFFF - checksum
+
+    def build(self, total_length: int) -> bytes:
+        # Never all zero, so that the modulo is the ones' complement sum (RFC 1071).
+        checksum = -(self._sum + total_length) % 0xFFFF
+        return _HEADER.pack(self._start, total_length, self._middle, checksum, self._addresses)

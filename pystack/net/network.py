@@ -1,0 +1,291 @@
+"""The internet layer of one host."""
+
+from collections import Counter
+from collections.abc import Callable
+from errno import EHOSTUNREACH
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+from itertools import count
+from random import Random
+from typing import Protocol, runtime_checkable
+
+from pystack.errors import DecodeError, LinkDown
+from pystack.link.base import Frame, Link, Medium
+from pystack.link.memory import LoopbackLink
+from pystack.net.address import AddressLike, InterfaceAddress, is_loopback
+from pystack.net.arp import AddressResolution
+from pystack.net.config import NetConfig
+from pystack.net.errors import PathError
+from pystack.net.icmp import ICMP, EchoErrorCallback, EchoReplyCallback
+from pystack.net.interface import Interface
+from pystack.net.ipv4 import accept_ipv4
+from pystack.net.neighbour import Neighbour
+from pystack.net.output import Output
+from pystack.net.packet import IPPacket
+from pystack.net.path import Path
+from pystack.net.paths import Paths
+from pystack.net.routes import Route
+from pystack.units import Ns
+from pystack.wire.ethernet import ETHERNET, EtherType, VLANTag, unpack_ethernet
+from pystack.wire.icmpv4 import UnreachableCode
+from pystack.wire.ipv4 import unpack_ipv4
+from pystack.wire.protocol import IPProtocol
+
+__all__ = ["Addressed", "Network"]
+
+DEFAULT = bytes(4)
+
+
+@runtime_checkable
+class Addressed(Protocol):
+    """Offered by links whose address is given and not chosen: the kernel's own."""
+
+    @property
+    def address(self) -> AddressLike: ...
+
+
+class Network:
+    """Interfaces, routes, input, output, ICMP and path MTU of one host; loopback is inside.
+
+    `deliver` gets TCP and UDP datagrams whose transport checksum it must still verify; `notify` gets what is known of
+    our own packets that did not arrive. No method lets anything escape that a peer could cause.
+    """
+
+    def __init__(
+        self,
+        *,
+        rng: Random,
+        entropy: Callable[[int], bytes],
+        counters: Counter[str],
+        deliver: Callable[[IPPacket, Ns], None],
+        notify: Callable[[PathError, Ns], None],
+        config: NetConfig | None = None,
+        on_echo_reply: EchoReplyCallback | None = None,
+        on_echo_error: EchoErrorCallback | None = None,
+        on_link_down: Callable[[Interface, LinkDown], None] | None = None,
+    ) -> None:
+        self.config = config or NetConfig()
+        self.counters = counters
+        self.on_link_down = on_link_down
+        self._rng = rng
+        self._deliver = deliver
+        self._names = count()
+        self._turn = 0
+        self.loopback = self._interface(LoopbackLink(), "lo", is_loopback=True)
+        self._paths = Paths(self.config, self.loopback)
+        self._output = Output(self._paths.mtus, entropy, counters)
+        self._icmp = ICMP(self._paths, self._output, self.config, counters, rng, notify, on_echo_reply, on_echo_error)
+        self.send = self._output.send
+        self.ping = self._icmp.ping
+        self.send_unreachable = self._icmp.send_unreachable
+
+    # --- configuration
+
+    @property
+    def interfaces(self) -> list[Interface]:
+        """All of them, loopback first. Not to be changed."""
+        return self._paths.interfaces
+
+    def add_interface(
+        self, link: Link, address: AddressLike | None = None, gateway: str | IPv4Address | None = None, name: str = ""
+    ) -> Interface:
+        """Put `link` to use under `address` ("192.0.2.2/24"; None: the link's own if it has one, else none yet), with a
+        default route through `gateway`. On Ethernet the address is announced.
+
+        Raises ValueError for addresses that make no sense, `OSError` EADDRINUSE for one that this host has already.
+        """
+        capabilities = link.capabilities
+        if address is None and isinstance(link, Addressed):
+            address = link.address
+        ours = None if address is None else InterfaceAddress.parse(address)
+        if not name:
+            kind = "eth" if capabilities.medium is Medium.ETHERNET else "ip"
+            name = f"{kind}{next(self._names)}"
+        interface = self._interface(link, name)
+        if ours is not None:
+            self._paths.add_address(interface, ours)
+        self._paths.add_interface(interface)
+        if gateway is not None:
+            self.add_route("0.0.0.0/0", gateway, interface)
+        elif capabilities.shares_host and ours is not None and not is_loopback(ours.address):
+            self._paths.add_route(Route(DEFAULT, 0, None, interface))  # the kernel behind it has routes of its own
+        if ours is not None and interface.arp is not None:
+            interface.arp.announce(ours.address)
+        return interface
+
+    def add_address(self, interface: Interface, address: str | IPv4Interface) -> None:
+        """One more address for an interface. Raises as `add_interface`."""
+        ours = InterfaceAddress.parse(address)
+        self._paths.add_address(interface, ours)
+        if interface.arp is not None:
+            interface.arp.announce(ours.address)
+
+    def add_route(
+        self, network: str | IPv4Network, gateway: str | IPv4Address | None, interface: Interface | None = None
+    ) -> None:
+        """A route to `network`: through `gateway`, or (None) to neighbours on `interface`.
+
+        The gateway must be a neighbour; without `interface`, its network tells which one. Raises ValueError.
+        """
+        target = IPv4Network(network)
+        hop = None if gateway is None else IPv4Address(gateway).packed
+        if interface is None:
+            via = None if hop is None else self._paths.routes.lookup(hop)
+            if via is None:
+                raise ValueError(f"no interface for the route to {target}: name one, or a gateway on a known network")
+            interface = via.interface
+        self._paths.add_route(Route(target.network_address.packed, target.prefixlen, hop, interface))
+
+    def _interface(self, link: Link, name: str, *, is_loopback: bool = False) -> Interface:
+        capabilities = link.capabilities
+        interface = Interface(name, link, capabilities, self.counters, self.config.transmit_queue, is_loopback)
+        if capabilities.medium is Medium.ETHERNET:
+            if capabilities.mac is None:
+                raise ValueError(f"{name}: an Ethernet link must have a MAC address")
+            interface.mac = capabilities.mac.octets
+            interface.arp = AddressResolution(
+                interface.mac,
+                interface.addresses,
+                self.config,
+                self._rng,
+                self.counters,
+                interface.transmit,
+                interface.transmit_control,
+                self._neighbour_gone,
+            )
+        return interface
+
+    # --- paths
+
+    def path(self, dst: bytes, src: bytes | None = None, *, broadcast: bool = False) -> Path:
+        """The way to `dst`, from `src` if given. Raises `OSError`: ENETUNREACH, EADDRNOTAVAIL (`src` is not ours),
+        EACCES (a broadcast address without `broadcast`), EINVAL (nobody's address), EAFNOSUPPORT."""
+        return self._paths.path(dst, src, broadcast=broadcast)
+
+    def refresh(self, path: Path) -> Path:
+        """`path`, or its successor if interfaces or routes have changed. Raises as `path`."""
+        return self._paths.refresh(path)
+
+    def is_local(self, address: bytes) -> bool:
+        """Whether packets for `address` stay in this host."""
+        return self._paths.is_local(address)
+
+    def lower_path_mtu(self, dst: bytes, mtu: int, now: Ns) -> bool:
+        """Believe a "fragmentation needed" whose quote its flow has recognised. True: the path MTU is lower now."""
+        lowered = self._paths.mtus.lower(dst, mtu, now)
+        self.counters["pathmtu.lowered" if lowered else "pathmtu.ignored"] += 1
+        return lowered
+
+    def confirm(self, path: Path, now: Ns) -> None:
+        """A transport made progress over `path`, so its neighbour is alive and need not be probed. Cheap."""
+        if path.neighbours is not None:
+            path.neighbours.confirm(path.next_hop, now)
+
+    # --- driving
+
+    def receive(self, now: Ns, budget: int) -> bool:
+        """Take at most `budget` frames from each link, a different one first each time. True: more may wait."""
+        interfaces = self._paths.interfaces
+        self._turn = (self._turn + 1) % len(interfaces)
+        more = False
+        for interface in interfaces[self._turn :] + interfaces[: self._turn]:
+            if not interface.up:
+                continue
+            try:
+                frames = interface.link.receive(budget, now)
+            except LinkDown as error:
+                self._link_down(interface, error)
+                continue
+            accept = self._ip if interface.arp is None else self._ethernet
+            for frame in frames:
+                try:
+                    accept(interface, frame, now)
+                except DecodeError as error:
+                    self.counters[error.reason] += 1
+            more = more or len(frames) >= budget
+        return more
+
+    def flush(self, now: Ns) -> None:
+        """Hand what is queued to the links."""
+        for interface in self._paths.interfaces:
+            try:
+                interface.flush(now)
+            except LinkDown as error:
+                self._link_down(interface, error)
+
+    def on_timer(self, now: Ns) -> None:
+        for interface in self._paths.interfaces:
+            if interface.arp is not None:
+                interface.arp.cache.on_timer(now)
+
+    def next_deadline(self) -> Ns | None:
+        """When `on_timer` or `receive` is due: neighbours being asked for, frames on their way."""
+        earliest: Ns | None = None
+        for interface in self._paths.interfaces:
+            if not interface.up:
+                continue
+            due = interface.link.next_arrival()
+            if due is not None and (earliest is None or due < earliest):
+                earliest = due
+            if interface.arp is not None:
+                due = interface.arp.cache.next_deadline()
+                if due is not None and (earliest is None or due < earliest):
+                    earliest = due
+        return earliest
+
+    # --- input
+
+    def _ethernet(self, interface: Interface, frame: Frame, now: Ns) -> None:
+        head = frame.buffers[0]
+        dst, _, ethertype = unpack_ethernet(head)
+        link_broadcast = False
+        if dst != interface.mac:
+            if not dst[0] & 1:
+                raise DecodeError("ethernet.not_ours")  # a hub repeats everything
+            link_broadcast = True
+        offset = ETHERNET.size
+        if ethertype == EtherType.VLAN:
+            tag = VLANTag.from_bytes(memoryview(head)[offset:])
+            if tag.vlan != 0:  # 0 is a priority only (IEEE 802.1Q): the frame belongs to no VLAN
+                raise DecodeError("ethernet.vlan")
+            ethertype = tag.ethertype
+            offset += tag.size
+        if ethertype == EtherType.IPV4:
+            self._ipv4(accept_ipv4(frame, offset, interface, link_broadcast), now)
+        elif ethertype == EtherType.ARP and interface.arp is not None:
+            interface.arp.receive(memoryview(head)[offset:], link_broadcast, now)
+        else:
+            raise DecodeError("ethernet.unknown_type", f"0x{ethertype:04x}")
+
+    def _ip(self, interface: Interface, frame: Frame, now: Ns) -> None:
+        self._ipv4(accept_ipv4(frame, 0, interface, False), now)
+
+    def _ipv4(self, packet: IPPacket, now: Ns) -> None:
+        protocol = packet.protocol
+        if protocol == IPProtocol.TCP or protocol == IPProtocol.UDP:
+            self._deliver(packet, now)
+        elif protocol == IPProtocol.ICMP:
+            self._icmp.receive(packet, now)
+        else:
+            self.counters["ipv4.unknown_protocol"] += 1
+            self._icmp.send_unreachable(packet, UnreachableCode.PROTOCOL, now)
+
+    # --- failures
+
+    def _neighbour_gone(self, neighbour: Neighbour, now: Ns) -> None:
+        """Nobody answered for the next hop: each flow with a packet waiting learns it, once."""
+        told = set()
+        for waiting in neighbour.waiting:
+            octets, _, _, _, _, _, protocol, _, src, dst = unpack_ipv4(waiting.packet)
+            quote = waiting.packet[octets:]
+            flow = (src, dst, protocol, quote[:4])
+            if flow not in told:
+                told.add(flow)
+                error = PathError(errno=EHOSTUNREACH, hard=True, src=src, dst=dst, protocol=protocol, quote=quote)
+                self._icmp.dispatch(error, now)
+
+    def _link_down(self, interface: Interface, error: LinkDown) -> None:
+        interface.shut()
+        self._paths.invalidate()
+        self.counters["link.lost"] += 1
+        if self.on_link_down is not None:
+            self.on_link_down(interface, error)

@@ -1,0 +1,45 @@
+"""A datagram that arrived and is ours."""
+
+from attrs import define
+from typing_extensions import Buffer
+
+from pystack.link.base import Checksum
+from pystack.net.address import address_text
+from pystack.net.interface import Interface
+
+__all__ = ["IPPacket"]
+
+
+@define(eq=False)
+class IPPacket:
+    """A received datagram, whole, validated and addressed to us; its transport checksum is not verified yet."""
+
+    src: bytes
+    dst: bytes
+    protocol: int
+    ttl: int
+    tos: int
+    header: memoryview
+    """The IP header as it arrived, options included."""
+    payload: tuple[Buffer, ...]
+    """Views of the frame's buffers; the transport header lies complete in the first."""
+    length: int
+    """Octets of payload."""
+    checksum: Checksum
+    """What the link says of the transport checksum."""
+    gso_size: int
+    """Payload octets of each segment this one was joined from; 0: it is a single one."""
+    interface: Interface
+    broadcast: bool
+    """It came by link or IP broadcast or multicast: it must cause neither an error nor a RST."""
+
+    def datagram(self, limit: int) -> bytes:
+        """The first `limit` octets of the datagram, header included: what an ICMP error quotes."""
+        pieces = [self.header, *(memoryview(buffer)[:limit] for buffer in self.payload)]
+        return b"".join(pieces)[:limit]
+
+    def __repr__(self) -> str:
+        source, target = address_text(self.src), address_text(self.dst)
+        return (
+            f"<IPPacket {source} > {target} protocol {self.protocol}, {self.length} octets, on {self.interface.name}>"
+        )

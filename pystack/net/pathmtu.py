@@ -1,0 +1,60 @@
+"""Path MTU discovery: what is known of paths narrower than their first link (RFC 1191)."""
+
+from attrs import define, field, frozen
+
+from pystack.net.config import NetConfig
+from pystack.units import Ns
+
+__all__ = ["MIN_PATH_MTU", "PLATEAUS", "PathMTUs", "plateau_below"]
+
+MIN_PATH_MTU = 552
+"""Claims below are ignored, as Linux does: they only make a victim send tiny packets."""
+
+PLATEAUS = (65535, 32000, 17914, 8166, 4352, 2002, 1492, 1006, 508, 296, 68)
+"""RFC 1191, table 7-1: likely MTUs, for routers that do not tell theirs."""
+
+
+def plateau_below(total_length: int) -> int:
+    """The guess after a datagram of `total_length` octets was too big (RFC 1191, section 5); never below the floor."""
+    lower = (plateau for plateau in PLATEAUS if plateau < total_length)
+    return max(next(lower, 0), MIN_PATH_MTU)
+
+
+@frozen
+class _Learned:
+    mtu: int
+    expires: Ns
+
+
+@define(eq=False)
+class PathMTUs:
+    """Path MTUs below that of the link, by destination. Only lowered by messages, raised by age alone."""
+
+    config: NetConfig
+    _learned: dict[bytes, _Learned] = field(init=False, factory=dict)
+
+    def __len__(self) -> int:
+        return len(self._learned)
+
+    def limit(self, destination: bytes, link_mtu: int) -> int:
+        """The largest packet for `destination`, octets of IP packet. Ageing is `expire`'s work."""
+        learned = self._learned.get(destination)
+        return learned.mtu if learned is not None and learned.mtu < link_mtu else link_mtu
+
+    def expire(self, destination: bytes, now: Ns) -> None:
+        """Forget what is known of `destination` if it is too old."""
+        learned = self._learned.get(destination)
+        if learned is not None and now >= learned.expires:
+            del self._learned[destination]
+
+    def lower(self, destination: bytes, mtu: int, now: Ns) -> bool:
+        """Take over a smaller path MTU; False: it is below the floor or not smaller than what is known."""
+        self.expire(destination, now)
+        known = self._learned.get(destination)
+        if mtu < MIN_PATH_MTU or (known is not None and mtu > known.mtu):
+            return False
+        self._learned.pop(destination, None)  # so that the order of the dict is that of the age
+        if len(self._learned) >= self.config.path_mtu_limit:
+            del self._learned[next(iter(self._learned))]
+        self._learned[destination] = _Learned(mtu, now + self.config.path_mtu_age)
+        return known is None or mtu < known.mtu
