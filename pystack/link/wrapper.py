@@ -1,0 +1,40 @@
+"""What links around links have in common: they pass on what they do not change."""
+
+from collections.abc import Callable
+
+from pystack.link.base import Claims, Link, LinkCapabilities
+from pystack.units import Ns
+
+__all__ = ["LinkWrapper"]
+
+
+class LinkWrapper:
+    """A link around `inner`, which it owns: closing the wrapper closes it. Subclasses send and receive."""
+
+    def __init__(self, inner: Link) -> None:
+        self.inner = inner
+
+    @property
+    def capabilities(self) -> LinkCapabilities:
+        return self.inner.capabilities
+
+    def next_arrival(self) -> Ns | None:
+        return self.inner.next_arrival()
+
+    def fileno(self) -> int | None:
+        return self.inner.fileno()
+
+    def set_waker(self, callback: Callable[[], None] | None) -> None:
+        self.inner.set_waker(callback)
+
+    def claim(self, protocol: int, address: bytes, port: int) -> None:
+        """As the inner link's `Claims`; where it offers none, every port is free."""
+        if isinstance(self.inner, Claims):
+            self.inner.claim(protocol, address, port)
+
+    def release(self, protocol: int, address: bytes, port: int) -> None:
+        if isinstance(self.inner, Claims):
+            self.inner.release(protocol, address, port)
+
+    def close(self) -> None:
+        self.inner.close()
