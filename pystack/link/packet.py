@@ -1,0 +1,142 @@
+"""AF_PACKET: raw Ethernet frames on an interface that exists already, beside the kernel's own stack (Linux)."""
+
+import contextlib
+import errno
+import socket
+import struct
+from typing import Final
+
+from typing_extensions import override
+
+from pystack.errors import os_error
+from pystack.link.base import Checksum, Frame, LinkCapabilities, Medium, Offload
+from pystack.link.bpf import accept_station, attach
+from pystack.link.linux import (
+    LARGEST_FRAME,
+    KernelLink,
+    gather,
+    grow_receive_buffer,
+    random_mac,
+    require_linux,
+)
+from pystack.link.netlink import LinkInfo, RouteSocket
+from pystack.link.unfinished import unfinished
+from pystack.wire.mac import AnyMAC, MACAddress, mac_address
+
+__all__ = ["PacketLink"]
+
+_NOTHING_YET: Final = 0
+_ETH_P_ALL: Final = 0x0003
+_ARPHRD_ETHER: Final = 1
+
+_SOL_PACKET: Final = 263
+_PACKET_ADD_MEMBERSHIP, _PACKET_AUXDATA, _PACKET_IGNORE_OUTGOING = 1, 8, 23
+_MEMBERSHIP: Final = struct.Struct("=iHH8x")  # interface index, type, length of the address that follows
+_PACKET_MR_PROMISC: Final = 1
+
+_AUXDATA: Final = struct.Struct("=IIIHHHH")  # status, lengths on the wire and here, offsets, VLAN tag, VLAN ethertype
+_CSUM_NOT_READY, _VLAN_VALID, _VLAN_TPID_VALID, _CSUM_VALID = 1 << 3, 1 << 4, 1 << 6, 1 << 7
+_ANCILLARY_SPACE: Final = 64
+_VLAN: Final = 0x8100
+
+_ETHERNET_HEADER: Final = 14
+_ADDRESSES: Final = 12
+_VLAN_TAG: Final = 4
+_VERIFIED: Final = Offload(checksum=Checksum.VERIFIED)
+
+
+class PacketLink(KernelLink):
+    """A second station on the Ethernet behind interface `name`, with a MAC address and IP address of its own.
+
+    The interface must exist and be up; nothing about it is changed but that it listens promiscuously until `close`,
+    so that frames to `mac` (random and locally administered unless given) reach us. Needs root or CAP_NET_RAW, and
+    Linux 4.20.
+
+    The other stations see one more of their kind, but the machine's own kernel does not see us on that interface, nor
+    we it: what one of the two sends goes out, past the other. Most wireless networks drop frames of an unknown station.
+    An interface that goes down and comes up again is a cable that was pulled for a while; one that is deleted, or
+    moved to another network namespace, is `LinkDown`.
+
+    A frame may be larger than the MTU: between two stations on one machine, and where the kernel merges what it
+    received, it hands over TCP super-segments whole.
+    """
+
+    def __init__(self, name: str, mac: AnyMAC | None = None) -> None:
+        require_linux("PacketLink")
+        station = random_mac() if mac is None else mac_address(mac)
+        info = _find(name)
+        with contextlib.ExitStack() as undo:
+            self._socket = undo.enter_context(_open_socket())
+            _listen(self._socket, info, station)
+            undo.pop_all()
+        super().__init__(name, LinkCapabilities(Medium.ETHERNET, info.mtu, station, rx_checksum=True))
+
+    @override
+    def fileno(self) -> int:
+        """Readable when frames wait; -1 when closed."""
+        return self._socket.fileno()
+
+    @override
+    def _write(self, frame: Frame) -> None:
+        self._socket.sendmsg(gather(frame.buffers))
+
+    @override
+    def _read(self) -> Frame | None:
+        data, ancillary, flags, _ = self._socket.recvmsg(LARGEST_FRAME, _ANCILLARY_SPACE)
+        if flags & socket.MSG_TRUNC:
+            self.lost += 1
+            return None
+        status, _, _, _, _, tag, ethertype = _AUXDATA.unpack(ancillary[0][2])
+        header = _ETHERNET_HEADER
+        if status & _VLAN_VALID:
+            data = _tagged(data, ethertype if status & _VLAN_TPID_VALID else _VLAN, tag)
+            header += _VLAN_TAG
+        if status & _CSUM_NOT_READY:
+            return Frame((data,), unfinished(data, header))
+        return Frame((data,), _VERIFIED if status & _CSUM_VALID else None)
+
+    @override
+    def _is_gone(self, error: OSError) -> bool:
+        interface: str = self._socket.getsockname()[0]  # empty once the interface that it was bound to is gone
+        return not interface
+
+    @override
+    def _release(self) -> None:
+        self._socket.close()
+
+
+def _find(name: str) -> LinkInfo:
+    """The interface, if a station of ours can live on it."""
+    try:
+        with RouteSocket() as route:
+            info = route.link(name)
+    except OSError as error:
+        hint = f'there is no interface {name}; "ip link" lists those that exist'
+        raise os_error(error.errno or errno.ENODEV, hint) from error
+    if info.hardware != _ARPHRD_ETHER:
+        raise os_error(errno.EOPNOTSUPP, f"{name} is not an Ethernet; RawIPLink works without one")
+    if not info.up:
+        raise os_error(errno.ENETDOWN, f"{name} is down; bring it up with: ip link set {name} up")
+    return info
+
+
+def _open_socket() -> socket.socket:
+    try:
+        return socket.socket(socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_NONBLOCK, _NOTHING_YET)
+    except PermissionError as error:
+        raise os_error(errno.EPERM, "PacketLink needs root or CAP_NET_RAW") from error
+
+
+def _listen(sock: socket.socket, info: LinkInfo, station: MACAddress) -> None:
+    """Have `sock` receive what is meant for `station`, from this interface and never from another."""
+    attach(sock, accept_station(station))
+    grow_receive_buffer(sock)
+    sock.setsockopt(_SOL_PACKET, _PACKET_AUXDATA, 1)
+    sock.setsockopt(_SOL_PACKET, _PACKET_IGNORE_OUTGOING, 1)
+    sock.setsockopt(_SOL_PACKET, _PACKET_ADD_MEMBERSHIP, _MEMBERSHIP.pack(info.index, _PACKET_MR_PROMISC, 0))
+    sock.bind((info.name, _ETH_P_ALL))
+
+
+def _tagged(frame: bytes, ethertype: int, tag: int) -> bytes:
+    """`frame` with the 802.1Q tag that the kernel took out of it put back."""
+    return frame[:_ADDRESSES] + struct.pack("!HH", ethertype, tag) + frame[_ADDRESSES:]
