@@ -28,7 +28,7 @@ from pystack.wire.ipv4 import IPV4, IPv4Flags, IPv4Header, pack_ipv4, unpack_ipv
 from pystack.wire.ipv4_options import IPv4Option, pack_ipv4_options, parse_ipv4_options
 from pystack.wire.ipv6 import IPV6, IPv6Header, pack_ipv6, unpack_ipv6
 from pystack.wire.mac import BROADCAST, AnyMAC, MACAddress, mac_address
-from pystack.wire.packet import Header, build, dissect, iter_layers
+from pystack.wire.packet import Header, Layer, build, dissect
 from pystack.wire.pcapng import (
     ByteOrder,
     Direction,
@@ -98,6 +98,7 @@ __all__ = [
     "IPv4Option",
     "IPv6Header",
     "InterfaceDescription",
+    "Layer",
     "LinkType",
     "MACAddress",
     "MaximumSegmentSize",
@@ -130,7 +131,6 @@ __all__ = [
     "internet_checksum",
     "ipv4_address",
     "ipv6_address",
-    "iter_layers",
     "mac_address",
     "ones_sum",
     "ones_sum_buffers",

@@ -1,13 +1,12 @@
 """What all wire values share: they turn into bytes, print as a line of tcpdump, and name a field that does not fit."""
 
-from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import ClassVar
 
 __all__ = ["WireValue"]
 
 
-class WireValue(ABC):
+class WireValue:
     """A header, option or message: exactly its bits, immutable, without opinion on whether they make sense together."""
 
     __slots__ = ()
@@ -15,12 +14,12 @@ class WireValue(ABC):
     FIELD_BITS: ClassVar[Mapping[str, int]] = {}
     """How many bits each integer field has on the wire."""
 
-    @abstractmethod
     def to_bytes(self) -> bytes:
         """Exactly the fields, nothing computed or corrected. Raises `ValueError` naming a field that does not fit."""
+        raise NotImplementedError
 
-    @abstractmethod
-    def __str__(self) -> str: ...
+    def __str__(self) -> str:
+        raise NotImplementedError
 
     def __bytes__(self) -> bytes:
         return self.to_bytes()

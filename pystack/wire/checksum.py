@@ -13,7 +13,7 @@ __all__ = ["internet_checksum", "ones_sum", "ones_sum_buffers", "update_checksum
 
 _PIECE = 4096  # octets read as one number: longer ones cost more per octet
 
-_FOLDS = tuple((bits, (1 << bits) - 1) for bits in (8192, 4096, 2048, 1024))
+_FOLDS = tuple((bits, (1 << bits) - 1) for bits in (16384, 12288, 6144, 3072, 1536))
 _FOLD_FROM = 256  # octets: shorter numbers are divided as they are
 
 

@@ -82,12 +82,19 @@ def pack_ipv4(
         + (ttl << 8 | protocol)
         + int.from_bytes(src + dst + options, "big")
     )
-    # Never all zero, so the sum of 0 modulo 65535 stands for 0xFFFF, whose complement is 0.
-    checksum = -total % 0xFFFF
+    checksum = _complement(total)
     return (
         IPV4.pack(first, tos, total_length, identification, flags_and_offset, ttl, protocol, checksum, src, dst)
         + options
     )
+
+
+def _complement(words: int) -> int:
+    """The checksum of a header whose 16-bit words have this sum.
+
+    They are never all zero, so a residue of 0 modulo 65535 stands for the sum 0xFFFF, whose complement is 0.
+    """
+    return -words % 0xFFFF
 
 
 def _options(value: tuple[IPv4Option, ...]) -> tuple[IPv4Option, ...]:
@@ -151,49 +158,40 @@ class IPv4Header(WireValue):
     @property
     def size(self) -> int:
         """Octets of the header."""
-        return 20 + len(pack_ipv4_options(self.options)) if self.options else 20
+        return 20 + len(self._option_area())
 
     @override
     def to_bytes(self) -> bytes:
-        return self._pack(self.protocol, self.total_length, self.checksum)
-
-    def _pack(self, protocol: int, total_length: int, checksum: int) -> bytes:
-        options = pack_ipv4_options(self.options) if self.options else b""
-        try:
-            if self.ecn > 3 or self.fragment_offset > 0x1FFF or len(options) > 40:
-                raise self._misfit()
-            return (
-                _NUMBERS.pack(
-                    0x45 + (len(options) >> 2),
-                    self.dscp << 2 | self.ecn,
-                    total_length,
-                    self.identification,
-                    self.flags << 13 | self.fragment_offset,
-                    self.ttl,
-                    protocol,
-                    checksum,
-                    int(self.src),
-                    int(self.dst),
-                )
-                + options
-            )
-        except (struct.error, TypeError):
-            raise self._misfit() from None
-
-    @override
-    def _misfit(self) -> ValueError:
-        octets = len(pack_ipv4_options(self.options))
-        return (
-            super()._misfit() if octets <= 40 else ValueError(f"IPv4Header.options take {octets} octets of at most 40")
-        )
+        return self._pack(self.protocol, self.total_length, self._option_area(), self.checksum)
 
     def sealed_bytes(self, protocol: int, payload_length: int) -> bytes:
         """The header in front of `payload_length` octets of `protocol`, with length and checksum right."""
-        total_length = self.size + payload_length
+        options = self._option_area()
+        total_length = 20 + len(options) + payload_length
         if total_length > 0xFFFF:
             raise ValueError(f"an IPv4 packet has at most 65535 octets, not {total_length}")
-        blank = self._pack(protocol, total_length, 0)
-        return blank[:10] + internet_checksum(blank).to_bytes(2, "big") + blank[12:]
+        return self._pack(protocol, total_length, options, None)
+
+    def _option_area(self) -> bytes:
+        return pack_ipv4_options(self.options) if self.options else b""
+
+    def _pack(self, protocol: int, total_length: int, options: bytes, checksum: int | None) -> bytes:
+        """A checksum of None is computed."""
+        if len(options) > 40:
+            raise ValueError(f"IPv4Header.options take {len(options)} octets of at most 40")
+        try:
+            if self.ecn > 3 or self.fragment_offset > 0x1FFF:
+                raise self._misfit()
+            first, tos = 0x45 + (len(options) >> 2), self.dscp << 2 | self.ecn
+            fragment = self.flags << 13 | self.fragment_offset
+            numbered, ttl, src, dst = self.identification, self.ttl, int(self.src), int(self.dst)
+            if checksum is None:
+                words = (first << 8) + tos + total_length + numbered + fragment + (ttl << 8) + protocol + src + dst
+                checksum = _complement(words + int.from_bytes(options, "big"))
+            fixed = _NUMBERS.pack(first, tos, total_length, numbered, fragment, ttl, protocol, checksum, src, dst)
+        except (struct.error, TypeError):
+            raise self._misfit() from None
+        return fixed + options if options else fixed
 
     def sealed(self, payload_length: int) -> Self:
         """A copy whose `total_length` and `checksum` fit a payload of `payload_length` octets."""

@@ -12,7 +12,7 @@ from pystack.wire.ethernet import EthernetHeader, VLANTag, ethertype_name
 from pystack.wire.icmp import ICMPMessage
 from pystack.wire.ipv4 import IPv4Flags, IPv4Header
 from pystack.wire.ipv6 import IPv6Header
-from pystack.wire.packet import Header, iter_layers
+from pystack.wire.packet import Layer, dissect_into
 from pystack.wire.pcapng import LinkType
 from pystack.wire.protocol import IPProtocol, protocol_name
 from pystack.wire.seq import wrap
@@ -40,16 +40,16 @@ def describe(
     `origins`: where the sequence numbers of SYNs are remembered, so that later numbers of the same connection are shown
     relative to them. Pass the same mapping for all frames of a capture.
     """
-    layers: list[Header | bytes] = []
+    layers: list[Layer] = []
     problem = ""
     try:
-        layers.extend(iter_layers(frame, link_type, verify=verify))  # keeps what came before an error
+        dissect_into(layers, frame, link_type, verify=verify)
     except DecodeError as error:
         problem = f"[{error}]"
     return " ".join(filter(None, (_tell(layers, origins), problem)))
 
 
-def _tell(layers: list[Header | bytes], origins: Origins | None) -> str:
+def _tell(layers: list[Layer], origins: Origins | None) -> str:
     text = ""
     for place, layer in enumerate(layers):
         inner = layers[place + 1] if place + 1 < len(layers) else None
@@ -70,9 +70,7 @@ def _tell(layers: list[Header | bytes], origins: Origins | None) -> str:
     return text
 
 
-def _packet(
-    ip: IPv4Header | IPv6Header, inner: Header | bytes | None, last: Header | bytes, origins: Origins | None
-) -> str:
+def _packet(ip: IPv4Header | IPv6Header, inner: Layer | None, last: Layer, origins: Origins | None) -> str:
     length = len(last) if isinstance(last, bytes) else None
     match inner:
         case TCPHeader():

@@ -9,7 +9,7 @@ from typing_extensions import Buffer, override
 
 from pystack.errors import DecodeError
 from pystack.wire.base import WireValue
-from pystack.wire.checksum import ones_sum_buffers
+from pystack.wire.checksum import internet_checksum
 from pystack.wire.pseudo import PseudoHeader
 from pystack.wire.tcp_options import (
     SACK,
@@ -156,34 +156,35 @@ class TCPHeader(WireValue):
 
     @override
     def to_bytes(self) -> bytes:
-        return self._pack(self.checksum)
-
-    def _pack(self, checksum: int) -> bytes:
         options = pack_options(self.options) if self.options else b""
-        try:
-            if self.flags > 0xFFF or len(options) > 40:
-                raise self._misfit()
-            word = (20 + len(options)) << 10 | self.flags
-            return (
-                TCP.pack(self.src_port, self.dst_port, self.seq, self.ack, word, self.window, checksum, self.urgent)
-                + options
-            )
-        except struct.error:
-            raise self._misfit() from None
-
-    @override
-    def _misfit(self) -> ValueError:
-        octets = len(pack_options(self.options))
-        return (
-            super()._misfit() if octets <= 40 else ValueError(f"TCPHeader.options take {octets} octets of at most 40")
-        )
+        return self._pack(self._word(options), self.checksum, options)
 
     def sealed_bytes(self, pseudo: int, payload: Buffer) -> bytes:
         """The header in front of `payload` with its checksum right; `pseudo` is the `pseudo_sum`."""
-        blank = self._pack(0)
-        length = len(blank) + memoryview(payload).nbytes
-        checksum = 0xFFFF - ones_sum_buffers((blank, payload), pseudo + length)
-        return blank[:16] + checksum.to_bytes(2, "big") + blank[18:]
+        options = pack_options(self.options) if self.options else b""
+        word = self._word(options)
+        try:  # a 32-bit field is congruent to the sum of its two words
+            words = self.src_port + self.dst_port + self.seq + self.ack + word + self.window + self.urgent
+        except TypeError:
+            raise self._misfit() from None
+        length = 20 + len(options) + memoryview(payload).nbytes
+        words += int.from_bytes(options, "big") + pseudo + length
+        return self._pack(word, internet_checksum(payload, words), options)
+
+    def _word(self, options: bytes) -> int:
+        """Data offset and flags."""
+        if len(options) > 40:
+            raise ValueError(f"TCPHeader.options take {len(options)} octets of at most 40")
+        if self.flags > 0xFFF:
+            raise self._misfit()
+        return ((20 + len(options)) << 10) + self.flags
+
+    def _pack(self, word: int, checksum: int, options: bytes) -> bytes:
+        try:
+            fixed = TCP.pack(self.src_port, self.dst_port, self.seq, self.ack, word, self.window, checksum, self.urgent)
+        except struct.error:
+            raise self._misfit() from None
+        return fixed + options if options else fixed
 
     def sealed(self, pseudo: PseudoHeader, payload: Buffer = b"") -> Self:
         """A copy whose `checksum` fits `payload`."""
