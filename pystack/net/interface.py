@@ -57,6 +57,11 @@ class Interface:
         """Frames that the queue still takes."""
         return max(0, self.queue_limit - len(self._queue))
 
+    @property
+    def unsent(self) -> bool:
+        """Frames wait that the link has not refused."""
+        return bool(self._queue) and not self._refused
+
     def source_for(self, neighbour: bytes) -> bytes:
         """Our address towards `neighbour`: one on the same network, else the first (RFC 1122, section 3.3.4.3)."""
         for own in self.addresses:

@@ -12,10 +12,12 @@ from pystack.wire.checksum import ones_sum
 from pystack.wire.ipv4 import IPv4Flags, pack_ipv4, unpack_ipv4
 from pystack.wire.ipv4_options import IPv4Option, parse_ipv4_options
 
-__all__ = ["DONT_FRAGMENT", "HEADER_OCTETS", "HeaderTemplate", "accept_ipv4"]
+__all__ = ["DONT_FRAGMENT", "HEADER_OCTETS", "MAX_DATAGRAM", "HeaderTemplate", "accept_ipv4"]
 
 HEADER_OCTETS = 20
 """A header without options: we send no others."""
+MAX_DATAGRAM = 65_535
+"""Octets, header included, that the length field can say; a loopback may have a larger MTU."""
 DONT_FRAGMENT = IPv4Flags.DF.value << 13
 _FRAGMENT = 0x3FFF
 """More-fragments flag and offset: both zero in a whole datagram."""

@@ -65,7 +65,7 @@ class Neighbour:
     fresh_until: Ns = NEVER
     """Until then a packet may simply go: the end of REACHABLE. Long past in every other state."""
     updated: Ns = 0
-    """When `link_address` was last set or confirmed."""
+    """When `link_address` was last set, or confirmed by an answer."""
     deadline: Ns | None = None
     solicitations: int = 0
     waiting: deque[Waiting] = field(factory=deque)
@@ -125,10 +125,8 @@ class NeighbourCache:
             self._reached(neighbour, now)
 
     def advertised(self, address: bytes, link_address: bytes, now: Ns, *, solicited: bool) -> bool:
-        """A neighbour told its link address (RFC 4861, section 7.2.5). False: not believed.
-
-        `solicited`: by an answer to us alone. An address that nobody here asked for or uses is not learnt.
-        """
+        """A neighbour told its link address (RFC 4861, section 7.2.5), `solicited` if by an answer to us alone.
+        False: nobody here asked for it or uses it, so it is not learnt."""
         neighbour = self._entries.get(address)
         if neighbour is None:
             return False
@@ -137,13 +135,14 @@ class NeighbourCache:
         if changed and state is not Reachability.INCOMPLETE:
             if now - neighbour.updated < self.config.neighbour_lock:
                 self.counters["neighbour.contradicted"] += 1
-                return False
+                return True
             log.info("%s moved to %s", address_text(address), link_address.hex(":"))
         if changed:
             neighbour.link_address = link_address
             neighbour.link_header = self.link_header(link_address)
             neighbour.updated = now
         if solicited and state in (Reachability.INCOMPLETE, Reachability.PROBE):
+            neighbour.updated = now
             self._reached(neighbour, now)
         elif changed:
             neighbour.state, neighbour.fresh_until, neighbour.deadline = Reachability.STALE, NEVER, None
@@ -225,7 +224,6 @@ class NeighbourCache:
         base = self.config.reachable_time
         neighbour.state, neighbour.deadline = Reachability.REACHABLE, None
         neighbour.fresh_until = now + self.rng.randrange(base // 2, base + base // 2)
-        neighbour.updated = now
 
     def _release_waiting(self, neighbour: Neighbour, now: Ns) -> None:
         waiting, neighbour.waiting = neighbour.waiting, deque()

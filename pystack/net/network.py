@@ -171,7 +171,11 @@ class Network:
 
     def lower_path_mtu(self, dst: bytes, mtu: int, now: Ns) -> bool:
         """Believe a "fragmentation needed" whose quote its flow has recognised. True: the path MTU is lower now."""
-        lowered = self._paths.mtus.lower(dst, mtu, now)
+        try:
+            link_mtu = self.path(dst, broadcast=True).link_mtu
+        except OSError:  # the way there is gone meanwhile
+            return False
+        lowered = self._paths.mtus.lower(dst, mtu, link_mtu, now)
         self.counters["pathmtu.lowered" if lowered else "pathmtu.ignored"] += 1
         return lowered
 
@@ -218,11 +222,14 @@ class Network:
                 interface.arp.cache.on_timer(now)
 
     def next_deadline(self) -> Ns | None:
-        """When `on_timer` or `receive` is due: neighbours being asked for, frames on their way."""
+        """When `on_timer`, `receive` or `flush` is due (a time already past: now): neighbours being asked for, frames on
+        their way, frames that no link was offered yet."""
         earliest: Ns | None = None
         for interface in self._paths.interfaces:
             if not interface.up:
                 continue
+            if interface.unsent:
+                return 0
             due = interface.link.next_arrival()
             if due is not None and (earliest is None or due < earliest):
                 earliest = due

@@ -4,7 +4,7 @@ from attrs import define, field
 
 from pystack.net.address import address_text
 from pystack.net.interface import Interface
-from pystack.net.ipv4 import HeaderTemplate
+from pystack.net.ipv4 import MAX_DATAGRAM, HeaderTemplate
 from pystack.net.neighbour import NeighbourCache
 from pystack.net.pathmtu import PathMTUs
 from pystack.wire.ethernet import ETHERNET
@@ -33,17 +33,18 @@ class Path:
     _path_mtus: PathMTUs
     link_length: int = field(init=False)
     """Octets of link header."""
-    _link_mtu: int = field(init=False)
+    link_mtu: int = field(init=False)
+    """Octets of IP packet that the first link takes."""
     _templates: dict[int, HeaderTemplate] = field(init=False, factory=dict)
 
     def __attrs_post_init__(self) -> None:
-        self._link_mtu = self.interface.capabilities.mtu
+        self.link_mtu = min(self.interface.capabilities.mtu, MAX_DATAGRAM)
         self.link_length = len(self.link_header) if self.neighbours is None else ETHERNET.size
 
     @property
     def mtu(self) -> int:
         """The current path MTU, octets of IP packet: the link's, or less when ICMP said so."""
-        return self._path_mtus.limit(self.dst, self._link_mtu)
+        return self._path_mtus.limit(self.dst, self.link_mtu)
 
     def ip_header(self, protocol: int, total_length: int, ttl: int, tos: int) -> bytes:
         """The header of an atomic datagram on this path."""

@@ -47,14 +47,15 @@ class PathMTUs:
         if learned is not None and now >= learned.expires:
             del self._learned[destination]
 
-    def lower(self, destination: bytes, mtu: int, now: Ns) -> bool:
-        """Take over a smaller path MTU; False: it is below the floor or not smaller than what is known."""
+    def lower(self, destination: bytes, mtu: int, link_mtu: int, now: Ns) -> bool:
+        """Take over a smaller path MTU. False: it is below the floor, or not smaller than what is known; the same
+        again counts as news all the same, and its age starts anew."""
         self.expire(destination, now)
-        known = self._learned.get(destination)
-        if mtu < MIN_PATH_MTU or (known is not None and mtu > known.mtu):
+        known = self.limit(destination, link_mtu)
+        if not MIN_PATH_MTU <= mtu <= known or mtu == link_mtu:
             return False
         self._learned.pop(destination, None)  # so that the order of the dict is that of the age
         if len(self._learned) >= self.config.path_mtu_limit:
             del self._learned[next(iter(self._learned))]
         self._learned[destination] = _Learned(mtu, now + self.config.path_mtu_age)
-        return known is None or mtu < known.mtu
+        return mtu < known
