@@ -115,6 +115,7 @@ def test_a_partition_can_begin_and_heal() -> None:
     link, far = outbound()
     link.outbound.faults = Faults(loss=1.0)
     link.send(ip_frames(3), 0)
+    assert link.outbound.faults == Faults(loss=1.0)
     link.outbound.faults = Faults()
     link.send(ip_frames(2, start=3), 0)
     assert numbers(far.receive(64, 0)) == [3, 4]

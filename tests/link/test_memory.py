@@ -3,7 +3,7 @@
 import errno
 import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
 from hypothesis import given
@@ -241,6 +241,31 @@ def test_a_cable_is_a_bounded_queue(steps: list[int], capacity: int) -> None:
             got = b.receive(-step, 0)
             assert got == [model.popleft() for _ in range(min(-step, len(model)))]
         assert (b.next_arrival() is None) == (not model)
+
+
+class Interrupted(list[Frame]):
+    """A batch that lets the other thread have its turn when it is looked at for the `moment`-th time."""
+
+    def __init__(self, batch: list[Frame], moment: int, turn: Callable[[], object]) -> None:
+        super().__init__(batch)
+        self._moments = iter([False] * moment + [True])
+        self._turn = turn
+
+    def __len__(self) -> int:
+        if next(self._moments, False):
+            self._turn()
+        return super().__len__()
+
+
+@pytest.mark.parametrize("moment", range(5))
+def test_a_reader_that_empties_the_queue_while_a_sender_is_refused_costs_no_wake_up(moment: int) -> None:
+    a, b = MemoryLink.pair(capacity=2)
+    bell = Bell(a)
+    a.send(numbered(2), 0)
+    batch = numbered(2, start=2)
+    if a.send(Interrupted(batch, moment, lambda: b.receive(64, 0)), 0) < len(batch):
+        b.receive(64, 0)
+        assert bell.rung
 
 
 @pytest.mark.parametrize("capacity", [1, 3, 64])
