@@ -1,0 +1,271 @@
+"""What the interop tests share: a network of the test's own, and the programs of others that meet pystack there."""
+
+import ctypes
+import functools
+import hashlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+from attrs import define
+
+__all__ = [
+    "KERNEL",
+    "OURS",
+    "PREFIX",
+    "REQUIRE_ALL",
+    "Namespace",
+    "Nginx",
+    "curl",
+    "environment",
+    "eventually",
+    "example",
+    "free_port",
+    "need",
+    "nginx",
+    "ping",
+    "private_network",
+    "python",
+    "run",
+    "second_namespace",
+    "sha256",
+    "stop",
+    "wrong_frames",
+]
+
+T = TypeVar("T")
+
+ROOT = Path(__file__).parents[2]
+REQUIRE_ALL = bool(os.environ.get("PYSTACK_REQUIRE_ALL"))
+CLONE_NEWNET = 0x40000000
+
+KERNEL, OURS, PREFIX = "192.0.2.1", "192.0.2.2", 24
+"""The two ends of a device that pystack makes. Every test has a network namespace of its own, so none collide."""
+
+VERIFIED = ("ip", "tcp", "udp")
+"""The protocols whose checksums tshark is asked to verify; ICMP's and the header's it always does."""
+
+
+def need(*programs: str) -> None:
+    """Skip unless root and `programs` are there; fail instead where they must be (PYSTACK_REQUIRE_ALL)."""
+    lacking = [] if os.name == "posix" and os.geteuid() == 0 else ["root"]
+    lacking += [program for program in programs if not find(program)]
+    if lacking:
+        reason = f"needs {', '.join(lacking)}"
+        if REQUIRE_ALL:
+            pytest.fail(reason)
+        pytest.skip(reason)
+
+
+@functools.cache
+def find(program: str) -> str | None:
+    return shutil.which(program, path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin")
+
+
+def run(*command: str | Path, timeout: float = 60, check: bool = True) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(list(command), capture_output=True, text=True, timeout=timeout, check=False)
+    if check:
+        assert done.returncode == 0, f"{command}: {done.returncode}\n{done.stdout}\n{done.stderr}"
+    return done
+
+
+def eventually(condition: Callable[[], T], what: str, deadline: float = 20.0) -> T:
+    """The first true value of `condition`, asked again and again. Fails after `deadline` seconds."""
+    end = time.monotonic() + deadline
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > end:
+            pytest.fail(f"not within {deadline} s: {what}")
+        time.sleep(0.005)
+
+
+def stop(process: "subprocess.Popen[str]", sig: signal.Signals = signal.SIGTERM) -> int:
+    """End `process`, the hard way when it does not listen. Its exit status."""
+    with suppress(ProcessLookupError):
+        process.send_signal(sig)
+    try:
+        return process.wait(10)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+        raise
+
+
+@contextmanager
+def private_network() -> Iterator[None]:
+    """This thread, and the threads and processes it starts, in an empty network namespace with loopback up."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    with open("/proc/thread-self/ns/net", "rb") as before:
+        if libc.unshare(CLONE_NEWNET) != 0:
+            raise OSError(ctypes.get_errno(), "unshare")
+        try:
+            run("ip", "link", "set", "lo", "up")
+            yield
+        finally:
+            assert libc.setns(before.fileno(), CLONE_NEWNET) == 0
+
+
+@define
+class Namespace:
+    """A second network namespace, held by a process."""
+
+    holder: "subprocess.Popen[str]"
+
+    @property
+    def pid(self) -> str:
+        return str(self.holder.pid)
+
+    def command(self, *command: str) -> list[str]:
+        """`command`, to be run in there."""
+        return ["nsenter", f"--net=/proc/{self.pid}/ns/net", *command]
+
+
+@contextmanager
+def second_namespace() -> Iterator[Namespace]:
+    need("unshare", "nsenter")
+    holder = subprocess.Popen(
+        ["unshare", "--net", "sh", "-c", "echo ready; exec cat"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    with holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "ready\n"
+        yield Namespace(holder)
+        stop(holder)
+
+
+def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
+    """A port that nobody uses in this namespace; nobody else is there to take it."""
+    with socket.socket(socket.AF_INET, kind) as sock:
+        sock.bind(("", 0))
+        port: int = sock.getsockname()[1]
+        return port
+
+
+def environment() -> dict[str, str]:
+    """For child interpreters: they find this checkout, installed or not, and no proxy."""
+    kept = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
+    return kept | {"PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))}
+
+
+def python(*arguments: object) -> "subprocess.Popen[str]":
+    """A child interpreter with pipes, its warnings errors."""
+    return subprocess.Popen(
+        [sys.executable, "-W", "error", *map(str, arguments)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment(),
+    )
+
+
+def example(name: str, *arguments: str | Path, timeout: float = 60) -> subprocess.CompletedProcess[bytes]:
+    """Run an example to its end."""
+    return subprocess.run(
+        [sys.executable, "-W", "error", ROOT / "examples" / name, *arguments],
+        capture_output=True,
+        timeout=timeout,
+        env=environment(),
+        check=False,
+    )
+
+
+def curl(*arguments: str | Path) -> bytes:
+    """What the system's curl gets."""
+    need("curl")
+    done = subprocess.run(
+        ["curl", "-sS", "--fail", "--noproxy", "*", "--max-time", "60", *arguments], capture_output=True, check=False
+    )
+    assert done.returncode == 0, done.stderr.decode()
+    return done.stdout
+
+
+def ping(address: str, count: int = 3, interval: float = 0.02) -> str:
+    """What the kernel's ping says of `count` questions; it waits one second for the last answer."""
+    need("ping")
+    return run("ping", "-n", "-c", str(count), "-i", str(interval), "-W", "1", address, check=False).stdout
+
+
+def sha256(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def wrong_frames(capture: Path) -> list[str]:
+    """The frames of `capture` that tshark finds malformed or with a bad checksum. Fails when it holds no packet."""
+    need("tshark")
+    options = [word for protocol in VERIFIED for word in ("-o", f"{protocol}.check_checksum:TRUE")]
+    bad = " || ".join(f'{protocol}.checksum.status == "Bad"' for protocol in (*VERIFIED, "icmp"))
+    lines = ["tshark", "-r", str(capture), *options, "-Y"]
+    wrong = run(*lines, f"_ws.malformed || {bad}", timeout=120).stdout.splitlines()
+    good = run(*lines, 'ip.checksum.status == "Good"', "-c", "1", timeout=120).stdout
+    assert good, f"{capture} holds no IP packet"
+    return wrong
+
+
+@define
+class Nginx:
+    """Debian's nginx with a configuration of the test's own; serves `root` on every address of its namespace."""
+
+    root: Path
+    port: int
+    log: Path
+
+    def publish(self, name: str, content: bytes) -> str:
+        """Put a file there. Gives its path on the server."""
+        (self.root / name).write_bytes(content)
+        return f"/{name}"
+
+
+@contextmanager
+def nginx(folder: Path, *, namespace: Namespace | None = None) -> Iterator[Nginx]:
+    """Run nginx in the foreground of a child process; ready when it listens."""
+    need("nginx")
+    root = folder / "www"
+    root.mkdir(parents=True)
+    os.chmod(root, 0o755)
+    port = free_port() if namespace is None else 8080
+    configuration = folder / "nginx.conf"
+    configuration.write_text(f"""
+        daemon off;
+        master_process off;
+        pid {folder}/nginx.pid;
+        error_log {folder}/error.log;
+        worker_processes 1;
+        events {{ worker_connections 64; }}
+        http {{
+            access_log {folder}/access.log;
+            client_body_temp_path {folder}/body;
+            proxy_temp_path {folder}/proxy;
+            fastcgi_temp_path {folder}/fastcgi;
+            scgi_temp_path {folder}/scgi;
+            uwsgi_temp_path {folder}/uwsgi;
+            sendfile on;
+            server {{
+                listen {port} default_server;
+                root {root};
+                location /slow/ {{ alias {root}/; limit_rate 100k; }}
+            }}
+        }}
+    """)
+    command = [str(find("nginx")), "-p", str(folder), "-e", f"{folder}/error.log", "-c", str(configuration)]
+    process = subprocess.Popen(namespace.command(*command) if namespace else command, text=True)
+    try:
+        eventually((folder / "nginx.pid").exists, "nginx has started")
+        yield Nginx(root, port, folder / "access.log")
+    finally:
+        stop(process)
