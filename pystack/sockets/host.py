@@ -1,0 +1,193 @@
+"""A running stack: what a program holds to be a host on its links."""
+
+import operator
+import os
+import socket
+import warnings
+from collections import Counter
+from collections.abc import Callable, Mapping
+from errno import EAFNOSUPPORT, EPROTONOSUPPORT
+from random import Random
+from typing import Self
+
+from pystack.errors import os_error
+from pystack.link.base import Link
+from pystack.sockets.pump import Pump
+from pystack.sockets.resolve import IPAddress, resolve
+from pystack.sockets.socket import Address, Socket
+from pystack.stack.config import StackConfig
+from pystack.stack.stack import Stack
+from pystack.units import from_seconds, to_seconds
+
+__all__ = ["Host"]
+
+CLOSE_TIMEOUT = 2.0
+"""Seconds that `close` gives the peers to acknowledge what is queued."""
+
+
+class Host:
+    """A host of its own on its links, alive from here until `close`, whatever the program does meanwhile.
+
+    >>> with Host(tap, address="192.0.2.2/24", gateway="192.0.2.1") as host:
+    ...     with host.create_connection(("192.0.2.1", 80), timeout=5) as sock:
+    ...         sock.sendall(b"GET / HTTP/1.0\\r\\n\\r\\n")
+
+    The links belong to it and are closed with it, also when the constructor raises. A process forked from this one
+    has a dead copy, whose calls raise `RuntimeError`. An exception that cuts the stack in the middle of its work
+    (Ctrl-C in a thread that runs it) closes the links at once, and later calls raise `StateError`.
+    """
+
+    def __init__(
+        self,
+        *links: Link,
+        address: str | None = None,
+        gateway: str | None = None,
+        seed: int | None = None,
+        hosts: Mapping[str, str | IPAddress] | None = None,
+        config: StackConfig | None = None,
+    ) -> None:
+        """`address`: "192.0.2.2/24", for a single link; a raw link has its own. `gateway`: where other networks are
+        reached. `seed` replaces the system's randomness, for tests: it makes ports and sequence numbers predictable.
+        `hosts`: names and addresses that come before the system's hosts file."""
+        self._names = dict(hosts or {})
+        rng, secrets = (Random(os.urandom(32)), os.urandom) if seed is None else _seeded(seed)
+        self._stack = Stack(rng=rng, entropy=secrets, config=config)
+        self._pump = Pump(self._stack)
+        try:
+            if len(links) > 1 and (address is not None or gateway is not None):
+                raise ValueError("several links have an address each: use add_link(link, address=..., gateway=...)")
+            for link in links:
+                self.add_link(link, address=address, gateway=gateway)
+            self._pump.start()
+        except BaseException:
+            self._pump.close(0)
+            for link in links:
+                link.close()
+            raise
+
+    def add_link(self, link: Link, *, address: str | None = None, gateway: str | None = None) -> None:
+        """One more link, with an address as in the constructor. When this raises, `link` stays the caller's."""
+        self._pump.call(lambda _: self._stack.add_interface(link, _own_address(link, address), gateway))
+        link.set_waker(self._pump.wake)
+
+    # --- sockets
+
+    def socket(self, family: int = socket.AF_INET, type: int = socket.SOCK_STREAM, proto: int = 0) -> Socket:
+        """A TCP or UDP socket, as `socket.socket` makes it."""
+        if family != socket.AF_INET:
+            raise os_error(EAFNOSUPPORT, "only AF_INET, for now")
+        if (type, proto) in ((socket.SOCK_STREAM, 0), (socket.SOCK_STREAM, socket.IPPROTO_TCP)):
+            return Socket(self, self._pump.call(lambda _: self._stack.stream()), proto)
+        if (type, proto) in ((socket.SOCK_DGRAM, 0), (socket.SOCK_DGRAM, socket.IPPROTO_UDP)):
+            return Socket(self, self._pump.call(lambda _: self._stack.datagram()), proto)
+        raise os_error(EPROTONOSUPPORT, "only SOCK_STREAM for TCP and SOCK_DGRAM for UDP")
+
+    def create_connection(
+        self, address: Address, timeout: float | None = None, source_address: Address | None = None
+    ) -> Socket:
+        """A connected TCP socket, with that `timeout` in seconds. Each address of a name is tried; the last one's
+        error is raised."""
+        host, port = _checked("create_connection", address)
+        failure: OSError | None = None
+        for target in resolve(host, self._names):
+            sock = self.socket()
+            try:
+                sock.settimeout(timeout)
+                if source_address is not None:
+                    sock.bind(source_address)
+                sock.connect((target, port))
+            except OSError as error:
+                sock.close()
+                failure = error
+            except BaseException:
+                sock.close()
+                raise
+            else:
+                return sock
+        assert failure is not None
+        try:
+            raise failure
+        finally:
+            failure = None  # break the cycle through this frame
+
+    def create_server(self, address: Address, *, backlog: int = 128, reuse_address: bool = True) -> Socket:
+        """A listening TCP socket. `reuse_address`: the port may still have connections in TIME-WAIT."""
+        sock = self.socket()
+        try:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, reuse_address)
+            sock.bind(address)
+            sock.listen(backlog)
+        except BaseException:
+            sock.close()
+            raise
+        return sock
+
+    def ping(self, address: str | bytes | IPAddress, timeout: float | None = 1.0, size: int = 56) -> float:
+        """Seconds until the echo reply to `size` octets came back. Raises `TimeoutError`, or `OSError` when the network
+        says that the address cannot be reached."""
+        target = resolve(address, self._names)[0]
+        patience = None if timeout is None else from_seconds(timeout)
+        try:
+            return to_seconds(
+                self._pump.perform(lambda now: self._stack.ping(target, now, size=size, timeout=patience))
+            )
+        except TimeoutError as error:
+            if error.errno is None:
+                raise TimeoutError(f"timed out: no echo reply from {target} within {timeout} s") from None
+            raise
+
+    def _literal(self, what: str, address: Address) -> tuple[IPAddress, int]:
+        """`address` with its name looked up, for the call named `what`."""
+        host, port = _checked(what, address)
+        return resolve(host, self._names)[0], port
+
+    # --- looking at it
+
+    @property
+    def counters(self) -> Counter[str]:
+        """How many packets were dropped so far, by reason: a copy."""
+        return self._pump.call(lambda _: Counter(self._stack.counters))
+
+    def __repr__(self) -> str:
+        interfaces = ", ".join(str(interface.name) for interface in self._stack.interfaces)
+        return f"<pystack.Host{'' if self._pump.is_open else ' [closed]'} {interfaces}>"
+
+    # --- the end
+
+    def close(self, timeout: float = CLOSE_TIMEOUT) -> None:
+        """Refuse new calls, end the waiting ones (EBADF), and bring to the peers what is queued, for at most `timeout`
+        seconds; then reset the rest, forget TIME-WAIT and close the links. Idempotent."""
+        self._pump.close(from_seconds(timeout))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        self.close(CLOSE_TIMEOUT if kind is None else 0)
+
+    def __del__(self) -> None:
+        pump = getattr(self, "_pump", None)
+        if pump is not None and pump.is_open:
+            warnings.warn(f"unclosed {self!r}", ResourceWarning, stacklevel=2, source=self)
+            pump.abandon()
+
+
+def _seeded(seed: int) -> tuple[Random, Callable[[int], bytes]]:
+    return Random(seed), Random(f"{seed} secrets").randbytes
+
+
+def _own_address(link: Link, address: str | None) -> str | None:
+    """A raw link stands for an address of the machine, which is then the host's."""
+    return getattr(link, "address", None) if address is None else address
+
+
+def _checked(what: str, address: Address) -> Address:
+    """`address`, if it is a host and a port; `what` names the call. Raises as the standard library does."""
+    if not isinstance(address, tuple):
+        raise TypeError(f"{what}(): AF_INET address must be tuple, not {type(address).__name__}")
+    if len(address) != 2:
+        raise TypeError(f"{what}(): AF_INET address must be a pair (host, port)")
+    host, port = address[0], operator.index(address[1])
+    if not 0 <= port <= 0xFFFF:
+        raise OverflowError(f"{what}(): port must be 0-65535, not {port}")
+    return host, port
