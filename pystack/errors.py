@@ -33,7 +33,7 @@ class PeerReset(PystackError, ConnectionResetError):
         super().__init__(errno.ECONNRESET, message)
 
     def __reduce__(self) -> tuple[type["PeerReset"], tuple[str]]:
-        return type(self), (self.strerror,)
+        return type(self), (str(self.strerror),)
 
 
 class LinkDown(PystackError, OSError):
@@ -43,7 +43,7 @@ class LinkDown(PystackError, OSError):
         super().__init__(errno.ENETDOWN, message)
 
     def __reduce__(self) -> tuple[type["LinkDown"], tuple[str]]:
-        return type(self), (self.strerror,)
+        return type(self), (str(self.strerror),)
 
 
 def os_error(code: int, hint: str = "") -> OSError:
