@@ -39,7 +39,7 @@ def test_import_wire_loads_only_errors_beside() -> None:
 
 
 def test_import_wire_needs_no_operating_system() -> None:
-    assert not modules_after("import pystack.wire") & {"asyncio", "fcntl", "selectors", "socket", "threading"}
+    assert not modules_after("import pystack.wire") & {"asyncio", "fcntl", "selectors", "socket"}
 
 
 @pytest.mark.parametrize("name", PUBLIC)
