@@ -26,6 +26,8 @@ ECHO_PORT = 7
 """The echo service of RFC 862, over UDP."""
 
 FRONT_PAGE = """\
+<!DOCTYPE html>
+<html lang="en"><meta charset="utf-8"><title>demo.pystack</title><body><pre>
 Hello from demo.pystack.
 
 You are reading this page across a network that lives in one Python process:
@@ -60,6 +62,7 @@ Other pages here, each one a lesson:
 And then leave the process. The same program talks to your machine's kernel
 (--link tap) and to any web server near it (--link packet:eth0, --link raw).
 docs/ says how.
+</pre></body></html>
 """
 
 _CHUNK = bytes(range(256)) * 256
@@ -98,7 +101,7 @@ class DemoPages(Handler):
     do_HEAD = do_GET
 
     def _front(self) -> None:
-        self._text(FRONT_PAGE)
+        self._text(FRONT_PAGE, kind="text/html")
 
     def _connection(self) -> None:
         connection = cast(pystack.Socket, self.connection)
@@ -106,12 +109,12 @@ class DemoPages(Handler):
         self._text(f"from {there} port {peer_port} to {here} port {port}\n{connection.info()}\n")
 
     def _chunked(self) -> None:
-        self._head({"Content-Type": "text/plain; charset=utf-8", "Transfer-Encoding": "chunked"})
+        self._head({"Content-Type": "text/html; charset=utf-8", "Transfer-Encoding": "chunked"})
         for line in (*FRONT_PAGE.splitlines(keepends=True), ""):
             self._body(b"%x\r\n%b\r\n" % (len(line), line.encode()))
 
     def _until_close(self) -> None:
-        self._head({"Content-Type": "text/plain; charset=utf-8", "Connection": "close"})
+        self._head({"Content-Type": "text/html; charset=utf-8", "Connection": "close"})
         self._body(FRONT_PAGE.encode())
 
     def _large(self) -> None:
@@ -150,9 +153,9 @@ class DemoPages(Handler):
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.close_connection = True
 
-    def _text(self, text: str, status: HTTPStatus = HTTPStatus.OK) -> None:
+    def _text(self, text: str, status: HTTPStatus = HTTPStatus.OK, kind: str = "text/plain") -> None:
         body = text.encode()
-        self._head({"Content-Type": "text/plain; charset=utf-8", "Content-Length": str(len(body))}, status)
+        self._head({"Content-Type": f"{kind}; charset=utf-8", "Content-Length": str(len(body))}, status)
         self._body(body)
 
     def _head(self, fields: dict[str, str], status: HTTPStatus = HTTPStatus.OK) -> None:

@@ -1,7 +1,6 @@
 """The options that every example shares (which link, which address, -v, --pcap) and the host that they describe."""
 
 import argparse
-import ipaddress
 import os
 import socket
 import sys
@@ -19,8 +18,7 @@ from typing_extensions import override
 
 import pystack
 from pystack.link.base import Link, Medium
-from pystack.units import Ns
-from pystack.wire import Direction
+from pystack.sockets.resolve import resolve
 
 __all__ = [
     "Attachment",
@@ -173,31 +171,24 @@ class Attachment:
 
     def host(self) -> pystack.Host:
         """A running host on the link: `with attachment.host() as host`."""
-        address = None if self.choice.kind == "raw" else str(self.address)
-        return pystack.Host(self.link, address=address, gateway=self.gateway)
+        return pystack.Host(self.link, address=str(self.address), gateway=self.gateway)
 
     def resolve(self, name: str) -> str:
-        """What to connect to for `name`: the memory link has names of its own, others are the host's to look up.
-
-        Raises `gaierror`.
-        """
-        if self.choice.kind != "memory" or name == "localhost":
-            return name
-        if name.lower().rstrip(".") == DEMO_NAME and self.peer:
-            return self.peer
-        try:
-            return str(ipaddress.ip_address(name))
-        except ValueError:
+        """The address of `name`; only the demo host's is known on the memory link. Raises `gaierror`."""
+        if self.choice.kind != "memory":
+            return str(resolve(name)[0])
+        if not name.replace(".", "").isdigit() and name.lower() not in (DEMO_NAME, "localhost"):
             hint = f"{name}: the memory link holds only {DEMO_NAME}; --link tap, packet or raw reach further"
-            raise socket.gaierror(socket.EAI_NONAME, hint) from None
+            raise socket.gaierror(socket.EAI_NONAME, hint)
+        return str(resolve(name, {DEMO_NAME: self.peer or ""})[0])
 
 
 @contextmanager
 def attach(options: argparse.Namespace, destination: str | None = None) -> Iterator[Attachment]:
     """Open the link that `options` name, with story and capture around it as asked; undo all of it in the end.
 
-    `destination` is for the raw link: which of this machine's addresses leads there. Raises `SetupError`, and
-    `RecordingError` when the capture cannot be written.
+    `destination` is for the raw link: which of this machine's addresses leads there. Raises `SetupError`, `gaierror`
+    when it is unknown, and `RecordingError` when the capture cannot be written.
     """
     with ExitStack() as stack:
         attachment = _open(options, destination, stack)
@@ -238,9 +229,10 @@ def _open(options: argparse.Namespace, destination: str | None, stack: ExitStack
                 link = pystack.PacketLink(choice.name)
                 attachment = Attachment(link, choice, address, gateway, gateway)
             case _:
-                own = options.address.ip if options.address else _source_address(destination)
-                link = pystack.RawIPLink(str(own))
-                attachment = Attachment(link, choice, IPv4Interface(own))
+                link = pystack.RawIPLink(options.address.ip if options.address else _source_address(destination))
+                attachment = Attachment(link, choice, link.address)
+    except socket.gaierror:
+        raise
     except (OSError, ValueError) as error:
         raise SetupError(f"--link {choice}: {sentence(error)}") from error
     stack.callback(link.close)
@@ -258,7 +250,7 @@ def _first_other(address: IPv4Interface) -> str:
 def _source_address(destination: str | None) -> IPv4Address:
     """The address of this machine that its kernel would use to reach `destination`. Nothing is sent for that."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.connect((destination or "127.0.0.1", 9))
+        probe.connect((str(resolve(destination or "127.0.0.1")[0]), 9))
         return IPv4Address(probe.getsockname()[0])
 
 

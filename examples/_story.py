@@ -9,14 +9,16 @@ import textwrap
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, ip_address
 from typing import TextIO
 
 from attrs import define, field
 from typing_extensions import override
 
+from pystack import TCPConnection
 from pystack.errors import DecodeError
 from pystack.link.base import Medium
+from pystack.transport.tcp.state import State
 from pystack.units import MS, Ns
 from pystack.wire import (
     SACK,
@@ -96,10 +98,9 @@ class Story:
             logger.removeHandler(handler)
             logger.setLevel(level)
 
-    def state_change(self, text: str) -> None:
-        """`text`: what TCP logged, ending in "OLD -> NEW"."""
+    def state_change(self, where: str, old: str, new: str) -> None:
         with self._lock:
-            self._say(" " * 13 + "=== ", f"{text}: {STATES.get(text.split()[-1], 'a state of its own')}")
+            self._say(" " * 17, f"{where}: {old} -> {new} ({STATES.get(new, new)})")
 
     def _say(self, margin: str, text: str) -> None:
         lines = textwrap.wrap(text, WIDTH - len(margin), break_long_words=False) or [""]
@@ -139,13 +140,19 @@ class Story:
 
 
 class _StateHandler(logging.Handler):
+    """Understands one message, "%s -> %s on %s: %r" with the states, the reason and the connection."""
+
     def __init__(self, story: Story) -> None:
         super().__init__()
         self._story = story
 
     @override
     def emit(self, record: logging.LogRecord) -> None:
-        self._story.state_change(record.getMessage())
+        match record.args:
+            case (State() as old, State() as new, _, TCPConnection() as connection):
+                address = connection.local
+                place = ip_address(address) if isinstance(address, bytes) else address
+                self._story.state_change(f"{place} port {connection.local_port}", str(old), str(new))
 
 
 def _arp(packet: ARPPacket, ethernet: EthernetHeader) -> str:

@@ -383,6 +383,9 @@ def main() -> int:
     except Failure as failure:
         complain(f"({failure.status}) {failure}")
         return failure.status
+    except socket.gaierror as error:  # while looking for the raw link's own address
+        complain(f"({CANNOT_RESOLVE}) cannot resolve the host of {options.url}: {sentence(error)}")
+        return CANNOT_RESOLVE
     except RecordingError as error:
         complain(f"({CANNOT_WRITE}) {error}")
         return CANNOT_WRITE

@@ -6,13 +6,11 @@ The exit status is ping's: 0 when an answer came, 1 when none did, 2 for any oth
 import argparse
 import itertools
 import math
-import socket
 import time
 from contextlib import suppress
-from ipaddress import IPv4Address
 
 from _demo import DEMO_NAME
-from _links import Attachment, Parser, attach, complain, count, link_options, run, seconds, sentence
+from _links import Parser, attach, complain, count, link_options, run, seconds, sentence
 from attrs import define, field
 
 import pystack
@@ -68,18 +66,6 @@ def ping_all(host: pystack.Host, address: str, options: argparse.Namespace, stat
         time.sleep(max(0.0, started + number * options.interval - time.monotonic()))
 
 
-def destination(name: str | None, attachment: Attachment) -> str:
-    """The literal address of `name`. Raises `gaierror`."""
-    if name is None:
-        name = attachment.peer or DEMO_NAME
-    address = attachment.resolve(name)
-    with suppress(ValueError):
-        return str(IPv4Address(address))
-    with suppress(OSError):
-        return socket.gethostbyname(address)
-    raise socket.gaierror(socket.EAI_NONAME, f"{name}: this name is not known; give the address itself")
-
-
 def arguments() -> argparse.Namespace:
     parser = Parser(description=__doc__.splitlines()[0], parents=[link_options()])
     parser.add_argument("destination", nargs="?", metavar="HOST", help="default: the other end of the link")
@@ -97,8 +83,8 @@ def main() -> int:
     statistics = Statistics()
     try:
         with attach(options, options.destination) as attachment, attachment.host() as host:
-            address = destination(options.destination, attachment)
-            name = options.destination or address
+            name = options.destination or attachment.peer or DEMO_NAME
+            address = attachment.resolve(name)
             octets = options.size + ICMP_HEADER + IP_HEADER
             print(f"PING {name} ({address}) {options.size}({octets}) bytes of data.", flush=True)
             started = time.monotonic()

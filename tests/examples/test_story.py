@@ -2,10 +2,12 @@
 
 import io
 import logging
+from ipaddress import IPv4Address
 
 import pytest
 from _story import STATES, Story
 
+from pystack import TCPConnection
 from pystack.link.base import Medium
 from pystack.wire import (
     SACK,
@@ -196,10 +198,12 @@ def test_a_closed_stderr_does_not_stop_the_stack(told: Told) -> None:
 def test_state_changes_are_told_while_the_story_lasts(told: Told) -> None:
     logger = logging.getLogger("pystack.tcp")
     level = logger.level
+    ours = TCPConnection(IPv4Address(US).packed, IPv4Address(THEM).packed, 5000, 80, iss=0, mss=1460)
     with told.story.states():
-        logger.debug("%s -> %s", "CLOSED", "SYN-SENT")
-    logger.debug("%s -> %s", "SYN-SENT", "CLOSED")
-    assert " ".join(told.out.getvalue().split()) == f"=== CLOSED -> SYN-SENT: {STATES['SYN-SENT']}"
+        ours.connect(0)
+    ours.abort(0)
+    said = " ".join(told.out.getvalue().split())
+    assert said == f"{US} port 5000: CLOSED -> SYN-SENT ({STATES['SYN-SENT']})"
     assert logger.level == level
 
 
