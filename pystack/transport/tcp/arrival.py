@@ -1,0 +1,447 @@
+"""SEGMENT ARRIVES (RFC 9293 section 3.10.7), one method for each of its steps, in its order."""
+
+import errno
+from typing import Final
+
+from typing_extensions import Buffer
+
+from pystack.errors import PeerReset, os_error
+from pystack.transport.tcp.recvbuffer import cut
+from pystack.transport.tcp.segment import ACK, FIN, PSH, RST, SYN, URG, Segment, reset_for
+from pystack.transport.tcp.state import Got, State
+from pystack.transport.tcp.timeouts import Timeouts
+from pystack.transport.tcp.timers import NEVER
+from pystack.transport.tcp.timewait import TimeWait
+from pystack.units import MS, SECOND, Ns
+from pystack.wire.seq import before, unwrap, wrap
+
+__all__ = ["Arrival"]
+
+_CLOSED: Final = State.CLOSED
+_LISTEN: Final = State.LISTEN
+_SYN_SENT: Final = State.SYN_SENT
+_SYN_RECEIVED: Final = State.SYN_RECEIVED
+_ESTABLISHED: Final = State.ESTABLISHED
+_TIME_WAIT: Final = State.TIME_WAIT
+_RECEIVING = (State.ESTABLISHED, State.FIN_WAIT_1, State.FIN_WAIT_2)
+
+_PAWS_IDLE: Ns = 24 * 86400 * SECOND
+_MAX_SHIFT = 14
+_RTO_AFTER_SYN_LOSS: Ns = 3 * SECOND
+
+
+class Arrival(Timeouts):
+    """The receiving side. Nothing that a peer sends raises."""
+
+    __slots__ = ()
+
+    def on_segment(self, seg: Segment, now: Ns) -> None:
+        """Take one segment of this connection. Answers wait in `take_output`."""
+        self._last_heard = now
+        state = self.state
+        if state is _ESTABLISHED and self._predicted(seg, now):
+            return
+        if state is _CLOSED:
+            self._in_closed(seg)
+        elif state is _LISTEN:
+            self._in_listen(seg, now)
+        elif state is _SYN_SENT:
+            self._in_syn_sent(seg, now)
+        elif state is _TIME_WAIT:
+            self._in_time_wait(seg, now)
+        else:
+            seq = unwrap(seg.seq, self._receive.nxt)
+            if (
+                self._check_paws(seg, seq, now)
+                and self._check_sequence(seg, seq, now)
+                and self._check_rst(seg, seq, now)
+                and self._check_syn(seg, seq, now)
+                and self._check_ack(seg, seq, now)
+            ):
+                self._check_urgent(seg, seq)
+                self._process_text(seg, seq, now)
+                self._check_fin(seg, seq, now)
+
+    def _predicted(self, seg: Segment, now: Ns) -> bool:
+        """Header prediction: the next segment in order, or a plain ACK, of a connection where nothing is amiss. It
+        passes every check below, so only what they lead to is done. False: they must look."""
+        receive = self._receive
+        nxt = receive.nxt
+        if seg.flags | PSH != ACK | PSH or seg.seq != wrap(nxt) or seg.length > self._window.edge - nxt:
+            return False
+        una = self.snd_una
+        ack = unwrap(seg.ack, una)
+        if not una <= ack <= self.snd_nxt or receive.gaps or self._rcv_fin is not None:
+            return False
+        if self._timestamps:
+            stamp = seg.ts_val
+            if stamp is None:
+                return False
+            if stamp != self._ts_recent:
+                if before(stamp, self._ts_recent):
+                    return False
+                if nxt <= self._last_ack_sent:
+                    self._ts_recent = stamp
+            self._ts_recent_at = now
+        self._take_ack(seg, nxt, ack, now)
+        if seg.length:
+            self._take_text(seg.payload, seg.length, seg.gso_size, now)
+        return True
+
+    # CLOSED, LISTEN, SYN-SENT, TIME-WAIT: sections 3.10.7.1 to 3.10.7.3, and the end of 3.10.7.4
+
+    def _in_closed(self, seg: Segment) -> None:
+        reset = reset_for(seg)
+        if reset is not None:
+            self._reply(reset)
+
+    def _in_listen(self, seg: Segment, now: Ns) -> None:
+        if seg.flags & RST:
+            return
+        if seg.flags & ACK:
+            self._in_closed(seg)
+        elif seg.flags & SYN:
+            self._learn_from_syn(seg, now)
+            self._move(Got.SYN)
+            self._output_due = True
+            self._process_text_of_syn(seg, now)
+
+    def _in_syn_sent(self, seg: Segment, now: Ns) -> None:
+        flags = seg.flags
+        acknowledged = False
+        if flags & ACK:
+            ack = unwrap(seg.ack, self.snd_una)
+            if ack <= self.iss or ack > self.snd_nxt:
+                self._in_closed(seg)
+                return
+            acknowledged = True
+        if flags & RST:
+            if acknowledged:
+                self._fail(Got.RST, os_error(errno.ECONNREFUSED, "nobody listens there"))
+            return
+        if not flags & SYN:
+            return
+        self._learn_from_syn(seg, now)
+        if acknowledged:
+            self._move(Got.SYN_ACK)
+            self._synchronized(seg, self.irs, unwrap(seg.ack, self.snd_una), now)
+            self._ack_due = self._output_due = True
+            self._process_text_of_syn(seg, now)
+        else:
+            self._move(Got.SYN)
+            self._queue.mark_all_lost()  # our SYN goes again, now with an ACK
+            self._timers.retransmit = now + self._rtt.rto
+            self._output_due = True
+            self._process_text_of_syn(seg, now)
+
+    def _process_text_of_syn(self, seg: Segment, now: Ns) -> None:
+        """Text and controls that came with a SYN; in SYN-RECEIVED the user hears of them once we are ESTABLISHED."""
+        if seg.length or seg.flags & (FIN | URG):
+            self._check_urgent(seg, self.irs + 1)
+            self._process_text(seg, self.irs + 1, now)
+            self._check_fin(seg, self.irs + 1, now)
+
+    def _in_time_wait(self, seg: Segment, now: Ns) -> None:
+        assert self._time_wait is not None
+        answer = self._time_wait.on_segment(seg, now)
+        self._timers.end = self._time_wait.deadline
+        if answer is not None:
+            self._reply(answer)
+
+    def _learn_from_syn(self, seg: Segment, now: Ns) -> None:
+        """Where the peer starts, and which options both sides have (RFC 9293 section 3.7.1, RFC 7323)."""
+        self.irs = seg.seq
+        self._window.begin(self.irs + 1)
+        self._last_ack_sent = self.rcv_up = self.irs + 1
+        if seg.mss is not None:
+            self._peer_mss = seg.mss
+        self._timestamps = self._timestamps and seg.ts_val is not None
+        if self._timestamps:
+            self._ts_recent = seg.ts_val or 0
+            self._ts_recent_at = now
+        self._window_scaling = self._window_scaling and seg.window_scale is not None
+        if self._window_scaling:
+            self._snd_scale = min(seg.window_scale or 0, _MAX_SHIFT)  # RFC 7323 section 2.3
+        self._choose_mss()
+        self.snd_wnd = seg.window  # never scaled in a SYN
+        self._max_snd_wnd = seg.window
+        self.snd_wl1 = self.irs
+        self.snd_wl2 = unwrap(seg.ack, self.snd_una) if seg.flags & ACK else self.snd_una
+
+    def _synchronized(self, seg: Segment, seq: int, ack: int, now: Ns) -> None:
+        """Our SYN is acknowledged: the connection carries data from now on."""
+        if self._window_scaling:
+            self._window.shift = self._window.wanted_shift
+        self._begin_congestion()
+        if self._syn_retransmits > 1:  # RFC 6928 section 2
+            self.congestion.cwnd = self.snd_mss
+        self._cwnd_limited = False
+        self._advance(seg, ack, now)
+        if self._syn_retransmits:
+            self._rtt.restart(_RTO_AFTER_SYN_LOSS)  # RFC 6298 (5.7)
+        self._grow_send_buffer()
+        self._arm_keepalive()
+
+    # Section 3.10.7.4, the numbered steps
+
+    def _check_paws(self, seg: Segment, seq: int, now: Ns) -> bool:
+        """RFC 7323 section 5.3, R1 to R3. RST is exempt."""
+        if not self._timestamps or seg.flags & RST:
+            return True
+        stamp = seg.ts_val
+        if stamp is None:  # section 3.2: once agreed on, it is in every segment
+            return False
+        if before(stamp, self._ts_recent) and now - self._ts_recent_at <= _PAWS_IDLE:
+            self._answer_unacceptable(seg, seq, now)
+            return False
+        return True
+
+    def _check_sequence(self, seg: Segment, seq: int, now: Ns) -> bool:
+        """First: acceptability, table 6. With the window closed, what starts at RCV.NXT passes for its ACK and its
+        RST, and its text goes nowhere."""
+        nxt, edge = self._receive.nxt, self._window.edge
+        last = seq + seg.length + bool(seg.flags & SYN) + bool(seg.flags & FIN) - 1
+        # Empty segments at the edge too: a peer that has filled the window sends its ACKs from there.
+        if nxt <= seq <= edge if last < seq else seq <= nxt <= last or nxt < seq < edge:
+            if self._timestamps and seq <= self._last_ack_sent and not seg.flags & RST:  # RFC 7323 section 4.3 (2)
+                self._ts_recent = seg.ts_val or 0
+                self._ts_recent_at = now
+            return True
+        if self.state is _SYN_RECEIVED and seg.flags & (SYN | RST) == SYN and seq == self.irs:
+            if not seg.flags & ACK:  # the peer has not heard our SYN-ACK
+                self._queue.mark_all_lost()
+                self._output_due = True
+                return False
+            return True  # simultaneous open: its SYN is old, its ACK is not
+        if not seg.flags & RST:
+            self._answer_unacceptable(seg, seq, now)
+        return False
+
+    def _answer_unacceptable(self, seg: Segment, seq: int, now: Ns) -> None:
+        """An ACK that sets the peer right. Text is always answered: it is a retransmission whose ACK was lost, or a
+        probe; empty segments within limits, or two confused peers would answer each other forever."""
+        if seg.length or seg.flags & FIN:
+            self._reply_ack(now)
+        else:
+            self._challenge_ack(now)
+
+    def _check_rst(self, seg: Segment, seq: int, now: Ns) -> bool:
+        """Second: RST, hardened by RFC 5961 section 3.2."""
+        if not seg.flags & RST:
+            return True
+        if seq != self._receive.nxt:  # in the window, not exact: a blind guesser gets this far
+            self._challenge_ack(now)
+        elif self.state is _SYN_RECEIVED and self._active:
+            self._fail(Got.RST, os_error(errno.ECONNREFUSED, "the peer gave up a simultaneous open"))
+        else:
+            self._fail(Got.RST, PeerReset())
+        return False
+
+    def _check_syn(self, seg: Segment, seq: int, now: Ns) -> bool:
+        """Fourth (the third, security compartments, is for those who have them): SYN in a synchronized state, RFC 5961
+        section 4.2."""
+        if not seg.flags & SYN:
+            return True
+        if self.state is _SYN_RECEIVED:
+            if seq == self.irs:  # simultaneous open
+                return True
+            if not self._active:
+                self._move(Got.SYN)
+                return False
+        self._challenge_ack(now)
+        return False
+
+    def _check_ack(self, seg: Segment, seq: int, now: Ns) -> bool:
+        """Fifth: the ACK field, within the range of RFC 5961 section 5.2."""
+        if not seg.flags & ACK:
+            return False
+        ack = unwrap(seg.ack, self.snd_una)
+        if self.state is _SYN_RECEIVED:
+            if not self.snd_una < ack <= self.snd_nxt:
+                self._in_closed(seg)
+                return False
+            self._move(Got.ACK_OF_SYN)
+            self._synchronized(seg, seq, ack, now)
+            self._update_window(seg, seq, ack, now)
+            if self._fin_due:  # the user closed before its data could leave
+                self._move(Got.CLOSE)
+            self._finish_text(now)
+            return True
+        if ack > self.snd_nxt or ack < self.snd_una - self._max_snd_wnd:
+            self._challenge_ack(now)
+            return False
+        if ack < self.snd_una:
+            return True
+        if self.snd_una == self.iss < ack:  # closed by the user in SYN-RECEIVED
+            self._synchronized(seg, seq, ack, now)
+        self._take_ack(seg, seq, ack, now)
+        if self._fin_sent and ack == self.snd_nxt:
+            return self._on_fin_acked(now)
+        return True
+
+    def _take_ack(self, seg: Segment, seq: int, ack: int, now: Ns) -> None:
+        """SND.UNA <= SEG.ACK <= SND.NXT: forget what is acknowledged, count duplicates, learn the window."""
+        if ack > self.snd_una:
+            self._advance(seg, ack, now)
+        elif not seg.length and self._queue and self._is_duplicate(seg):
+            self._recovery.on_duplicate(ack, self.snd_nxt, self._queue.in_flight, self._last_advance, now)
+            self._output_due = True
+        if self.snd_wl1 < seq or (self.snd_wl1 == seq and self.snd_wl2 <= ack):
+            self._update_window(seg, seq, ack, now)
+
+    def _is_duplicate(self, seg: Segment) -> bool:
+        """RFC 5681 section 2, but for what the caller knows: data is outstanding, no payload, ACK is SND.UNA."""
+        return not seg.flags & (SYN | FIN) and seg.window << self._snd_scale == self.snd_wnd != 0
+
+    def _update_window(self, seg: Segment, seq: int, ack: int, now: Ns) -> None:
+        self.snd_wl1 = seq
+        self.snd_wl2 = ack
+        window = seg.window << self._snd_scale
+        if window == self.snd_wnd:
+            if not window:  # a probe was answered
+                self._retransmits = 0
+            elif self._snd_end > self.snd_nxt:
+                self._output_due = True
+            return
+        closed, self.snd_wnd = not self.snd_wnd, window
+        if window > self._max_snd_wnd:
+            self._max_snd_wnd = window
+        if closed and self._queue.in_flight:  # the probe was not taken, or this ACK would say so
+            self._queue.mark_all_lost()
+        if window:
+            self._probes = 0
+            self._timers.persist = NEVER
+            self._output_due = True
+        self._watch_orphan(now)
+
+    def _advance(self, seg: Segment, ack: int, now: Ns) -> None:
+        """New octets are acknowledged."""
+        queue, recovery, timers = self._queue, self._recovery, self._timers
+        acked = ack - self.snd_una
+        sent_at = queue.acknowledge(ack)
+        rtt: Ns | None = None
+        if sent_at is not None:
+            rtt = now - sent_at
+        elif self._timestamps:  # RFC 7323 section 4: the echo says which transmission it was
+            rtt = wrap(now // MS + self._ts_offset - seg.ts_ecr) * MS
+            if rtt > now:
+                rtt = None
+        if rtt is not None:
+            self._rtt.sample(rtt)
+        self.snd_una = ack
+        self._last_advance = acked
+        send = self._send
+        send.acknowledge(min(ack, send.end))
+        if recovery.active or recovery.dup_acks:
+            recovery.on_advance(ack, acked, queue.in_flight, now)
+        elif self._cwnd_limited:
+            self.congestion.on_ack(acked, rtt, now)
+            self._grow_send_buffer()
+        if not queue:
+            timers.retransmit = NEVER
+        elif not recovery.active or recovery.partial_acks <= 1:  # RFC 6582: only the first partial ACK
+            timers.retransmit = now + self._rtt.rto
+        if self._retransmits:
+            self._retransmits = self._probes = 0
+            self.path_suspect = False
+            self.soft_error = None
+        if queue or self._snd_end > self.snd_nxt:
+            self._output_due = True
+
+    def _grow_send_buffer(self) -> None:
+        """Room for what is in flight and as much again behind it."""
+        send = self._send
+        if send.limit < 2 * self.congestion.cwnd and send.limit < self.config.send_buffer_max and self._send_autotuning:
+            send.limit = min(2 * self.congestion.cwnd, self.config.send_buffer_max)
+
+    def _on_fin_acked(self, now: Ns) -> bool:
+        """The rest of the fifth step, by state. True: the segment has more to say."""
+        if self.state is State.FIN_WAIT_1:
+            self._move(Got.ACK_OF_FIN)
+            self._timers.end = now + self.config.fin_wait_2 if self._orphan else NEVER
+        elif self.state is State.CLOSING:
+            self._enter_time_wait(Got.ACK_OF_FIN, now)
+            return False
+        elif self.state is State.LAST_ACK:
+            self._move(Got.ACK_OF_FIN)
+            return False
+        return True
+
+    def _check_urgent(self, seg: Segment, seq: int) -> None:
+        """Sixth: the urgent pointer, which names the octet after the urgent data (RFC 6093). The data itself stays in
+        the stream."""
+        if seg.flags & URG and self.state in _RECEIVING:
+            self.rcv_up = max(self.rcv_up, seq + seg.urgent)
+
+    def _process_text(self, seg: Segment, seq: int, now: Ns) -> None:
+        """Seventh: the part of the text that is new and was allowed."""
+        if not seg.length or self.state is _CLOSED:
+            return
+        receive = self._receive
+        nxt = receive.nxt
+        right = self._window.edge if self._rcv_fin is None else min(self._window.edge, self._rcv_fin)
+        skip = max(nxt - seq, 0)
+        start = seq + skip
+        length = min(seq + seg.length, right) - start
+        if length <= 0:
+            self._reply_ack(now)
+        elif self._orphan:  # section 3.6.1: data after CLOSE, nobody will read it
+            self._reset(Got.ABORT, None, now)
+        else:
+            payload = seg.payload if length == seg.length else cut(seg.payload, skip, length)
+            if start == nxt:
+                self._take_text(payload, length, seg.gso_size, now)
+            else:
+                receive.insert(start, payload, length)
+                self._reply_ack(now)
+
+    def _take_text(self, payload: tuple[Buffer, ...], length: int, gso_size: int, now: Ns) -> None:
+        """Text that begins at RCV.NXT: deliver it, and acknowledge it at once or soon (section 3.8.6.3)."""
+        receive = self._receive
+        fills_gap = receive.gaps
+        receive.append(payload, length)
+        size = gso_size or length
+        if size > self._rcv_mss:
+            self._rcv_mss = min(size, self._advertised_mss)
+        if fills_gap or self._quick_acks or receive.nxt - self._last_ack_sent >= 2 * self._rcv_mss:
+            self._ack_due = self._output_due = True
+        elif self._timers.delayed_ack == NEVER:
+            self._timers.delayed_ack = now + self.config.delayed_ack
+
+    def _check_fin(self, seg: Segment, seq: int, now: Ns) -> None:
+        """Eighth: FIN. One that comes before its data waits for it, like the data."""
+        if seg.flags & FIN and self._rcv_fin is None and self.state is not _CLOSED:
+            fin = seq + seg.length
+            if self._receive.nxt <= fin <= self._window.edge:
+                self._rcv_fin = fin
+                if fin > self._receive.nxt and not seg.length:
+                    self._reply_ack(now)
+        self._finish_text(now)
+
+    def _finish_text(self, now: Ns) -> None:
+        """Everything before the peer's FIN is here: take it too, and acknowledge it at once."""
+        receive = self._receive
+        if receive.nxt != self._rcv_fin or self.state not in _RECEIVING:
+            return
+        receive.nxt += 1
+        self._window.edge = max(self._window.edge, receive.nxt)
+        self._ack_due = self._output_due = True
+        if self.state is State.FIN_WAIT_2:
+            self._enter_time_wait(Got.FIN, now)
+        else:
+            self._move(Got.FIN)
+
+    def _enter_time_wait(self, got: Got, now: Ns) -> None:
+        self._move(got)
+        self._timers.clear()
+        self._time_wait = TimeWait(
+            snd_nxt=self.snd_nxt,
+            rcv_nxt=self._receive.nxt,
+            window=self._window.field(),
+            ts_offset=self._ts_offset,
+            ts_recent=self._ts_recent if self._timestamps else None,
+            duration=self.config.time_wait,
+            throttle=self._throttle,
+            now=now,
+        )
+        self._timers.end = self._time_wait.deadline

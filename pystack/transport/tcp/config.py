@@ -1,0 +1,71 @@
+"""What of TCP can be set, for a stack as a whole or per connection."""
+
+from attrs import field, frozen
+from attrs.validators import ge, in_, le
+
+from pystack.transport.tcp.congestion import CONGESTION_CONTROLS
+from pystack.units import MS, SECOND, Ns
+
+__all__ = ["TCPConfig"]
+
+
+@frozen(kw_only=True)
+class TCPConfig:
+    """Defaults follow Linux where the RFCs leave them free. Durations in nanoseconds, sizes in octets."""
+
+    congestion: str = field(default="newreno", validator=in_(CONGESTION_CONTROLS))
+    """Name of a congestion control in the registry."""
+    initial_window: int = field(default=10, validator=ge(1))
+    """Segments sent before the first acknowledgement of data (RFC 6928)."""
+    nodelay: bool = False
+    """Switch Nagle's algorithm off (RFC 9293 section 3.7.4)."""
+
+    max_segment: int = field(default=0, validator=ge(0))
+    """Largest payload to announce and to send; 0: what the path takes."""
+    timestamps: bool = True
+    """Offer and accept the timestamps option (RFC 7323 section 3)."""
+    window_scaling: bool = True
+    """Offer and accept window scaling (RFC 7323 section 2)."""
+
+    receive_buffer: int = field(default=128 << 10, validator=ge(256))
+    """Where the receive buffer starts, the cost of its pieces included."""
+    receive_buffer_max: int = field(default=15 << 20, validator=ge(256))
+    """What it may grow to. The window-scale shift follows from it."""
+    send_buffer: int = field(default=16 << 10, validator=ge(256))
+    """Where the send buffer starts, the cost of its pieces included."""
+    send_buffer_max: int = field(default=4 << 20, validator=ge(256))
+    reassembly_ranges: int = field(default=1024, validator=ge(1))
+    """Separate ranges held out of order."""
+
+    initial_rto: Ns = field(default=1 * SECOND, validator=ge(1))
+    """Before the first measurement (RFC 6298 section 2.1)."""
+    min_rto: Ns = field(default=200 * MS, validator=ge(1))
+    """Floor of the variance term of the retransmission timeout."""
+    max_rto: Ns = field(default=120 * SECOND, validator=ge(60 * SECOND))
+    """Ceiling of the retransmission timeout and between probes (RFC 6298 section 2.5: at least 60 s)."""
+    syn_retries: int = field(default=7, validator=ge(0))
+    """Retransmissions of SYN and SYN-ACK; 7 take four minutes (RFC 9293 section 3.8.3: R2 at least three)."""
+    retries1: int = field(default=3, validator=ge(0))
+    """R1: after so many retransmissions of one segment the path is suspected."""
+    retries2: int = field(default=15, validator=ge(0))
+    """R2: after so many the connection is given up."""
+
+    delayed_ack: Ns = field(default=40 * MS, validator=(ge(0), le(499 * MS)))
+    """How long an acknowledgement may wait for company (RFC 9293 section 3.8.6.3: less than 0.5 s)."""
+    quick_acks: int = field(default=16, validator=ge(0))
+    """So many acknowledgements at the start are not delayed: the peer is in slow start."""
+    challenge_acks: int = field(default=10, validator=ge(1))
+    """Challenge ACKs and answers to unacceptable empty segments, per `challenge_interval` (RFC 5961 section 7)."""
+    challenge_interval: Ns = field(default=5 * SECOND, validator=ge(1))
+
+    keepalive: bool = False
+    keepalive_idle: Ns = field(default=7200 * SECOND, validator=ge(1))
+    keepalive_interval: Ns = field(default=75 * SECOND, validator=ge(1))
+    keepalive_count: int = field(default=9, validator=ge(1))
+
+    time_wait: Ns = field(default=60 * SECOND, validator=ge(0))
+    """2 MSL."""
+    fin_wait_2: Ns = field(default=60 * SECOND, validator=ge(0))
+    """How long FIN-WAIT-2 waits for the peer's FIN once the user is gone."""
+    orphan_zero_window: Ns = field(default=60 * SECOND, validator=ge(0))
+    """How long a closed connection probes a window that the peer keeps at zero."""

@@ -1,0 +1,51 @@
+"""What every congestion control promises."""
+
+from abc import ABC, abstractmethod
+
+from pystack.units import Ns
+
+__all__ = ["INFINITE", "CongestionControl"]
+
+INFINITE = 1 << 62
+"""An `ssthresh` that no window reaches: "arbitrarily high" (RFC 5681 section 3.1)."""
+
+
+class CongestionControl(ABC):
+    """The congestion window and how it moves. Octets throughout, `in_flight` as RFC 5681's FlightSize.
+
+    Between `on_loss` and `on_recovered` loss recovery steers what is sent: `on_ack` is not called, and `cwnd` is the
+    base to which recovery adds what it knows has left the network.
+    """
+
+    __slots__ = ("cwnd", "initial_window", "smss", "ssthresh")
+
+    def __init__(self, smss: int, initial_window: int) -> None:
+        self.smss = smss
+        self.initial_window = initial_window
+        self.cwnd = initial_window
+        self.ssthresh = INFINITE
+
+    @abstractmethod
+    def on_ack(self, acked: int, rtt: Ns | None, now: Ns) -> None:
+        """`acked` new octets were acknowledged outside recovery while the window was what limited the sender."""
+
+    @abstractmethod
+    def on_loss(self, in_flight: int, now: Ns) -> None:
+        """Duplicate acknowledgements told of a loss: one congestion event, however many segments it took."""
+
+    @abstractmethod
+    def on_recovered(self, in_flight: int, now: Ns) -> None:
+        """Everything outstanding at the time of `on_loss` is acknowledged."""
+
+    @abstractmethod
+    def on_timeout(self, in_flight: int, first: bool, now: Ns) -> None:
+        """The retransmission timer expired; `first`: for the first time since the last progress."""
+
+    def on_idle(self, now: Ns) -> None:
+        """Nothing was sent for longer than the retransmission timeout: the restart window, RFC 5681 section 4.1."""
+        self.cwnd = min(self.cwnd, self.initial_window)
+
+    def on_smss(self, smss: int) -> None:
+        """The path takes segments of another size from now on."""
+        self.smss = smss
+        self.cwnd = max(self.cwnd, smss)

@@ -1,0 +1,268 @@
+"""A TCP connection as a sans-I/O state machine: the user's calls (RFC 9293 section 3.10, 3.9.1)."""
+
+import errno
+
+from typing_extensions import Buffer
+
+from pystack.errors import StateError, os_error
+from pystack.transport.tcp.arrival import Arrival
+from pystack.transport.tcp.config import TCPConfig
+from pystack.transport.tcp.congestion.base import INFINITE
+from pystack.transport.tcp.info import TCPInfo
+from pystack.transport.tcp.state import TRANSITIONS, Got, State
+from pystack.transport.tcp.timewait import TimeWait
+from pystack.units import Ns
+from pystack.wire.seq import unwrap
+
+__all__ = ["TCPConnection"]
+
+_SYNCHRONIZING = (State.SYN_SENT, State.SYN_RECEIVED)
+_SENDING = (State.SYN_SENT, State.SYN_RECEIVED, State.ESTABLISHED, State.CLOSE_WAIT)
+_RECEIVING = (State.ESTABLISHED, State.FIN_WAIT_1, State.FIN_WAIT_2)
+_RESETTING = (State.SYN_RECEIVED, State.ESTABLISHED, State.FIN_WAIT_1, State.FIN_WAIT_2, State.CLOSE_WAIT)
+
+
+class TCPConnection(Arrival):
+    """One connection. Feed it with `on_segment` and `on_timer`, collect from it with `take_output` and
+    `next_deadline`; it does no I/O, reads no clock and draws no randomness.
+
+    After a reset or a timeout what was received in order before can still be read, as in Linux; then `error` says why
+    nothing more comes. `eof` is True only after the peer's FIN.
+    """
+
+    __slots__ = ()
+
+    def connect(self, now: Ns) -> None:
+        """Active OPEN: a SYN waits in `take_output`. Raises `StateError` unless CLOSED and unused, or LISTEN."""
+        if self.error is not None or self._active or (self.state, Got.ACTIVE_OPEN) not in TRANSITIONS:
+            raise StateError(f"connect() in {self.state}: make a new TCPConnection")
+        self._active = True
+        self._output_due = True
+        self._last_heard = now
+        self._move(Got.ACTIVE_OPEN)
+
+    def listen(self) -> None:
+        """Passive OPEN: wait for one SYN. Raises `StateError` unless CLOSED and unused."""
+        if self.error is not None or self._active or (self.state, Got.PASSIVE_OPEN) not in TRANSITIONS:
+            raise StateError(f"listen() in {self.state}: make a new TCPConnection")
+        self._move(Got.PASSIVE_OPEN)
+
+    def send(self, data: Buffer, now: Ns, *, urgent: bool = False) -> int:
+        """Queue octets from the front of `data`; how many says the result, 0: the buffer is full. `bytes` objects are
+        kept, not copied. `urgent`: the urgent pointer moves behind them (RFC 9293 section 3.8.5).
+
+        Raises the connection's `error`, EPIPE after `shutdown` or `close`, ENOTCONN before `connect`.
+        """
+        if self.error is not None:
+            raise self.error
+        if self.state not in _SENDING or self._fin_due:
+            unopened = self.state is State.LISTEN or (self.state is State.CLOSED and not self._fin_due)
+            raise os_error(errno.ENOTCONN if unopened else errno.EPIPE)
+        taken = self._send.append(data)
+        if taken:
+            if urgent:
+                self.snd_up = self._send.end
+            self._output_due = True
+        return taken
+
+    @property
+    def send_space(self) -> int:
+        """Octets that `send` would take now."""
+        return self._send.space if self.state in _SENDING and not self._fin_due else 0
+
+    @property
+    def writable(self) -> bool:
+        """Whether a blocked sender should wake: a third of the buffer is free, as in Linux, or `send` would raise."""
+        if self.error is not None or self.state not in _SENDING or self._fin_due:
+            return True
+        return self.state not in _SYNCHRONIZING and 3 * self._send.space >= self._send.limit
+
+    @property
+    def unacknowledged(self) -> int:
+        """Octets sent by the user and not yet acknowledged by the peer, its FIN counted too."""
+        return max(0, self._snd_end - max(self.snd_una, self._send.start)) if self.state is not State.CLOSED else 0
+
+    @property
+    def unsent(self) -> int:
+        """Those of them that have never left, or wait to leave again."""
+        return self.unacknowledged - (self._queue.in_flight if self.snd_una > self.iss else 0)
+
+    def recv(self, size: int, now: Ns) -> bytes:
+        """At most `size` octets in order; b"" when none are there: then `eof` and `error` say why."""
+        data = self._receive.read(size)
+        self._on_read(len(data), now)
+        return data
+
+    def recv_into(self, buffer: Buffer, now: Ns) -> int:
+        """The same into `buffer`; how many octets."""
+        view = memoryview(buffer)
+        size = self._receive.read_into(view if view.format == "B" else view.cast("B"))
+        self._on_read(size, now)
+        return size
+
+    def peek(self, size: int) -> bytes:
+        """What `recv` would give, which stays."""
+        return self._receive.peek(size)
+
+    def _on_read(self, octets: int, now: Ns) -> None:
+        """Let the receive buffer grow with the user's pace, and tell the peer when the window has opened far enough
+        (RFC 9293 section 3.8.6.2.2)."""
+        if not octets or self.state not in _RECEIVING:
+            return
+        self._window.on_read(octets, self._rtt.srtt, now)
+        if self._window.worth_an_update():
+            self._ack_due = self._output_due = True
+
+    @property
+    def readable(self) -> int:
+        """Octets that `recv` can give."""
+        return self._receive.readable
+
+    @property
+    def eof(self) -> bool:
+        """The peer's FIN has arrived in order: after the `readable` octets the stream ends."""
+        return self._rcv_fin is not None and self._receive.nxt > self._rcv_fin
+
+    @property
+    def urgent(self) -> int | None:
+        """Octets to read up to the end of the peer's urgent data, which stays in the stream; None: no urgent data
+        (RFC 9293 section 3.8.5, MUST-32 and 33)."""
+        read = self._receive.nxt - self.eof - self._receive.readable
+        return self.rcv_up - read if self.rcv_up > read else None
+
+    def shutdown(self, now: Ns) -> None:
+        """Send FIN behind everything queued; receiving goes on. Idempotent. Raises ENOTCONN before `connect`."""
+        if self.state in (State.CLOSED, State.LISTEN) and self.error is None and not self._fin_due:
+            raise os_error(errno.ENOTCONN)
+        self._close_sending(now)
+
+    def close(self, now: Ns) -> None:
+        """The user is done: FIN behind everything queued, unless the peer sent what nobody read, or sends more: RST
+        (RFC 9293 section 3.6.1, RFC 2525 section 2.17). Idempotent."""
+        if self._orphan:
+            return
+        self._orphan = True
+        if self._receive.readable:
+            self._receive.clear()
+            if self.state in _RESETTING:
+                self._reset(Got.ABORT, None, now)
+                return
+        self._close_sending(now)
+        self._watch_orphan(now)
+        if self.state is State.FIN_WAIT_2:
+            self._timers.end = now + self.config.fin_wait_2
+
+    def abort(self, now: Ns) -> None:
+        """End it at once; the peer gets a RST where RFC 9293 section 3.10.5 wants one. Idempotent."""
+        self._orphan = True
+        self._receive.clear()
+        if self.state in _RESETTING:
+            self._reset(Got.ABORT, None, now)
+        elif self.state is not State.CLOSED:
+            self._replies.clear()
+            self._move(Got.ABORT)
+
+    def _close_sending(self, now: Ns) -> None:
+        state = self.state
+        if self._fin_due or state is State.CLOSED:
+            return
+        if state is not State.LISTEN and state is not State.SYN_SENT:
+            self._fin_due = self._output_due = True
+            if state is State.SYN_RECEIVED and len(self._send):
+                return  # section 3.10.4: queued until ESTABLISHED
+        self._move(Got.CLOSE)
+
+    def is_outstanding(self, seq: int) -> bool:
+        """Whether a segment with this sequence number (32 bits) was sent and is not acknowledged: what an ICMP error
+        quotes must be (RFC 5927 section 4.1)."""
+        return self.snd_una <= unwrap(seq, self.snd_una) < self.snd_nxt
+
+    def on_path_error(self, code: int, hard: bool, now: Ns) -> None:
+        """The path reported `code` (an errno) for an outstanding segment: an ICMP error, or a neighbour that does not
+        answer.
+
+        Hard errors end a connection that is being opened; in synchronized states every error is only kept, to be the
+        errno of a later timeout (RFC 5927 section 5.2): docs/deviations.md.
+        """
+        if hard and self.state in _SYNCHRONIZING:
+            self._fail(Got.UNREACHABLE, os_error(code))
+        else:
+            self.soft_error = code
+
+    def on_path_mtu(self, mss: int, now: Ns) -> None:
+        """The path takes payloads of at most `mss` octets from now on, options included. What is in flight and too
+        large is cut anew and sent again, which is not taken for congestion (RFC 1191 section 6.5)."""
+        if self.config.max_segment:
+            mss = min(mss, self.config.max_segment)
+        if mss == self._path_mss:
+            return
+        self._path_mss = mss
+        if self.snd_una == self.iss:
+            return
+        before = self.snd_mss
+        self._choose_mss()
+        self.congestion.on_smss(self.snd_mss)
+        if self.snd_mss < before and self._queue.in_flight:
+            self._recovery.on_timeout(self.snd_nxt)
+            self._queue.mark_all_lost()
+            self._output_due = True
+
+    def fail(self, error: OSError, now: Ns) -> None:
+        """The way to the peer is gone for good: end at once, with `error`. Nothing is sent."""
+        if self.state is not State.CLOSED:
+            self._replies.clear()
+            self.error = error
+            self._move(Got.ABORT)
+
+    def configure(self, config: TCPConfig) -> None:
+        """Take over from `config` what can change in a living connection: `nodelay`, the keepalive settings, and the
+        sizes of the buffers, which from then on stay as they are set."""
+        old, self.config = self.config, config
+        if config.nodelay and self._snd_end > self.snd_nxt:
+            self._output_due = True
+        if config.send_buffer != old.send_buffer:
+            self._send.limit = config.send_buffer
+            self._send_autotuning = False
+        if config.receive_buffer != old.receive_buffer:
+            self._window.fix(config.receive_buffer)
+        if self.snd_una > self.iss and self.state not in (State.CLOSED, State.TIME_WAIT):
+            self._arm_keepalive()
+
+    def time_wait_record(self) -> TimeWait:
+        """In TIME-WAIT: the record that stands for the connection from now on, once its output is taken. Raises
+        `StateError` elsewhere."""
+        if self._time_wait is None or self.state is not State.TIME_WAIT:
+            raise StateError(f"no TIME-WAIT record in {self.state}")
+        return self._time_wait
+
+    def info(self) -> TCPInfo:
+        rtt, congestion = self._rtt, self.congestion
+        return TCPInfo(
+            state=self.state,
+            snd_mss=self.snd_mss,
+            rcv_mss=self._rcv_mss,
+            advertised_mss=self._advertised_mss,
+            snd_wnd=self.snd_wnd,
+            rcv_wnd=self.rcv_wnd,
+            snd_scale=self._snd_scale,
+            rcv_scale=self._window.shift,
+            timestamps=self._timestamps,
+            congestion=self.config.congestion,
+            cwnd=congestion.cwnd,
+            ssthresh=None if congestion.ssthresh == INFINITE else congestion.ssthresh,
+            in_recovery=self._recovery.active,
+            srtt=rtt.srtt,
+            rttvar=rtt.rttvar,
+            min_rtt=rtt.minimum,
+            rto=rtt.rto,
+            in_flight=self._queue.in_flight,
+            unsent=self.unsent,
+            unacked=self.unacknowledged,
+            unread=self._receive.readable,
+            out_of_order=self._receive.out_of_order_cost,
+            retransmits=self._retransmits,
+            probes=self._probes,
+            total_retransmits=self._total_retransmits,
+            octets_acked=max(0, self._send.start - self.iss - 1),
+            octets_received=max(0, self._receive.nxt - self.eof - self.irs - 1),
+        )

@@ -1,0 +1,131 @@
+"""What was sent and is not acknowledged, as ranges of sequence numbers: when each was sent and how often."""
+
+from collections import deque
+
+from pystack.units import Ns
+
+__all__ = ["Range", "RetransmissionQueue"]
+
+
+class Range:
+    """Sequence numbers `start` to `end`, the latter not included, that left in one segment, SYN and FIN counted."""
+
+    __slots__ = ("end", "sent_at", "start", "transmits")
+
+    def __init__(self, start: int, end: int, sent_at: Ns, transmits: int) -> None:
+        self.start = start
+        self.end = end
+        self.sent_at = sent_at
+        self.transmits = transmits
+
+    def __repr__(self) -> str:
+        return f"<{self.start}:{self.end}, sent {self.transmits}x, last at {self.sent_at}>"
+
+    def cut(self, size: int) -> "Range":
+        """Take the first `size` octets off."""
+        front = Range(self.start, self.start + size, self.sent_at, self.transmits)
+        self.start += size
+        return front
+
+
+class RetransmissionQueue:
+    """Two runs that follow each other: ranges in flight, then ranges taken for lost that wait to be sent again.
+
+    Every range enters and leaves each run once per transmission, so the work per segment and per acknowledgement does
+    not grow with what is in flight.
+    """
+
+    __slots__ = ("_lost", "_sent", "in_flight")
+
+    def __init__(self) -> None:
+        self._sent: deque[Range] = deque()
+        self._lost: deque[Range] = deque()
+        self.in_flight = 0
+        """Octets sent that are neither acknowledged nor taken for lost."""
+
+    def __len__(self) -> int:
+        return len(self._sent) + len(self._lost)
+
+    @property
+    def lost(self) -> bool:
+        """Whether something waits to be sent again."""
+        return bool(self._lost)
+
+    def on_sent(self, start: int, end: int, now: Ns) -> None:
+        """New octets left."""
+        self._sent.append(Range(start, end, now, 1))
+        self.in_flight += end - start
+
+    def acknowledge(self, una: int) -> Ns | None:
+        """Forget what lies before `una`. Returns when the newest of it was sent, for a round-trip measurement; None
+        when any of it was sent more than once, so that nobody knows which one is acknowledged (Karn)."""
+        measured: Ns | None = None
+        ambiguous = False
+        sent = self._sent
+        while sent:
+            first = sent[0]
+            if first.start >= una:
+                break
+            if first.transmits == 1:
+                measured = first.sent_at
+            else:
+                ambiguous = True
+            if first.end <= una:
+                sent.popleft()
+                self.in_flight -= first.end - first.start
+            else:
+                self.in_flight -= una - first.start
+                first.start = una
+        lost = self._lost
+        while lost and lost[0].start < una:  # the original arrived after all, or what was resent did
+            first = lost[0]
+            ambiguous = ambiguous or first.transmits > 1
+            if first.end <= una:
+                lost.popleft()
+            else:
+                first.start = una
+        return None if ambiguous else measured
+
+    def mark_all_lost(self) -> None:
+        """The timer expired: everything is to be sent again, from the first octet on (RFC 5681 section 3.1)."""
+        self._lost.extendleft(reversed(self._sent))
+        self._sent.clear()
+        self.in_flight = 0
+
+    def next_lost(self, limit: int) -> Range | None:
+        """The first range to be sent again, cut to `limit` octets. `on_resent` must follow when it leaves."""
+        if not self._lost:
+            return None
+        first = self._lost[0]
+        if first.end - first.start > limit:
+            front = first.cut(limit)
+            self._lost.appendleft(front)
+            return front
+        return first
+
+    def on_resent(self, now: Ns) -> None:
+        """The range of `next_lost` left."""
+        first = self._lost.popleft()
+        first.sent_at = now
+        first.transmits += 1
+        self._sent.append(first)
+        self.in_flight += first.end - first.start
+
+    def resend_first(self, limit: int, now: Ns) -> Range | None:
+        """The first unacknowledged range, cut to `limit` octets, leaves again though the rest is in flight
+        (RFC 5681 section 3.2, fast retransmit). None: it already waits to be sent again."""
+        if not self._sent:
+            return None
+        first = self._sent[0]
+        if first.end - first.start > limit:
+            rest = first
+            first = rest.cut(limit)
+            self._sent.appendleft(first)
+        first.sent_at = now
+        first.transmits += 1
+        return first
+
+    def clear(self) -> None:
+        self._sent.clear()
+        self._lost.clear()
+        self.in_flight = 0

@@ -1,0 +1,156 @@
+"""A segment as the connection sees it: no ports, no checksum, the options it acts on as plain fields."""
+
+import struct
+from typing import Self
+
+from attrs import define
+from typing_extensions import Buffer
+
+from pystack.errors import DecodeError
+from pystack.wire.tcp import (
+    SACK,
+    TCP,
+    MaximumSegmentSize,
+    NoOperation,
+    SACKPermitted,
+    TCPFlags,
+    TCPOption,
+    Timestamps,
+    WindowScale,
+    pack_options,
+    parse_options,
+    unpack_tcp,
+)
+
+__all__ = ["ACK", "FIN", "PSH", "RST", "SYN", "URG", "Segment", "reset_for"]
+
+FIN = int(TCPFlags.FIN)
+SYN = int(TCPFlags.SYN)
+RST = int(TCPFlags.RST)
+PSH = int(TCPFlags.PSH)
+ACK = int(TCPFlags.ACK)
+URG = int(TCPFlags.URG)
+
+_ONLY_TIMESTAMPS = b"\x01\x01\x08\x0a"
+"""NOP, NOP, kind 8, length 10: what nearly every segment of a connection carries (RFC 7323 appendix A)."""
+_STAMPED = struct.Struct("!HHIIHHHHIII")
+_STAMPED_OFFSET = _STAMPED.size << 10
+_STAMPS = struct.Struct("!II")
+_STAMPS_PREFIX = int.from_bytes(_ONLY_TIMESTAMPS, "big")
+
+
+@define(eq=False, repr=False)
+class Segment:
+    """One segment, either direction. `seq`, `ack`, `window`, `urgent` are the header's fields: 32 and 16 bits, the
+    window not scaled. `length` counts the octets of `payload`, whose buffers are never modified."""
+
+    seq: int
+    ack: int
+    flags: int
+    window: int
+    payload: tuple[Buffer, ...] = ()
+    length: int = 0
+    ts_val: int | None = None
+    ts_ecr: int = 0
+    gso_size: int = 0
+    """Payload octets of each segment this one stands for, but for the last; 0: it is one segment."""
+    urgent: int = 0
+    mss: int | None = None
+    window_scale: int | None = None
+    sack_permitted: bool = False
+    sack: tuple[tuple[int, int], ...] = ()
+
+    @classmethod
+    def from_bytes(cls, buffers: tuple[Buffer, ...], gso_size: int = 0) -> Self:
+        """Decode the payload of an IP packet; the header lies in the first buffer. Raises `DecodeError` only.
+        The checksum is not looked at."""
+        if not buffers:
+            raise DecodeError("tcp.short", "no octets at all")
+        view = memoryview(buffers[0])
+        _, _, seq, ack, offset, flags, window, _, urgent = unpack_tcp(view)
+        length = view.nbytes - offset
+        payload: tuple[Buffer, ...] = (view[offset:],) if length else ()
+        if len(buffers) > 1:
+            payload += buffers[1:]
+            length += sum([memoryview(buffer).nbytes for buffer in buffers[1:]])
+        if offset == 32 and view[20:24] == _ONLY_TIMESTAMPS:
+            ts_val, ts_ecr = _STAMPS.unpack_from(view, 24)
+            return cls(seq, ack, flags, window, payload, length, ts_val, ts_ecr, gso_size, urgent)
+        segment = cls(seq, ack, flags, window, payload, length, None, 0, gso_size, urgent)
+        if offset > 20:
+            segment._read(parse_options(view[20:offset]))
+        return segment
+
+    def _read(self, options: tuple[TCPOption, ...]) -> None:
+        for option in options:
+            match option:
+                case MaximumSegmentSize():
+                    self.mss = option.mss
+                case WindowScale():
+                    self.window_scale = option.shift
+                case Timestamps():
+                    self.ts_val, self.ts_ecr = option.value, option.echo
+                case SACKPermitted():
+                    self.sack_permitted = True
+                case SACK():
+                    self.sack = option.blocks
+
+    def header_bytes(self, src_port: int, dst_port: int) -> bytes:
+        """The TCP header with its options, checksum 0."""
+        if self.ts_val is not None and self.mss is None and not self.sack:
+            return _STAMPED.pack(
+                src_port,
+                dst_port,
+                self.seq,
+                self.ack,
+                _STAMPED_OFFSET | self.flags,
+                self.window,
+                0,
+                self.urgent,
+                _STAMPS_PREFIX,
+                self.ts_val,
+                self.ts_ecr,
+            )
+        options = pack_options(self._options())
+        word = TCP.size + len(options) << 10 | self.flags
+        return TCP.pack(src_port, dst_port, self.seq, self.ack, word, self.window, 0, self.urgent) + options
+
+    def _options(self) -> list[TCPOption]:
+        """In Linux's order, each aligned by NOPs in front."""
+        options: list[TCPOption] = []
+        if self.mss is not None:
+            options.append(MaximumSegmentSize(self.mss))
+        if self.ts_val is not None:
+            options += [SACKPermitted()] if self.sack_permitted else [NoOperation(), NoOperation()]
+            options.append(Timestamps(self.ts_val, self.ts_ecr))
+        elif self.sack_permitted:
+            options += [NoOperation(), NoOperation(), SACKPermitted()]
+        if self.window_scale is not None:
+            options += [NoOperation(), WindowScale(self.window_scale)]
+        if self.sack:
+            options += [NoOperation(), NoOperation(), SACK(self.sack)]
+        return options
+
+    def __repr__(self) -> str:
+        text = f"Flags [{TCPFlags(self.flags)}], seq {self.seq}"
+        if self.length or self.flags & (SYN | FIN):
+            text += f":{self.seq + self.length & 0xFFFF_FFFF}"
+        if self.flags & ACK:
+            text += f", ack {self.ack}"
+        text += f", win {self.window}"
+        if self.flags & URG:
+            text += f", urg {self.urgent}"
+        if options := self._options():
+            text += f", options [{','.join(map(str, options))}]"
+        return f"<{text}, length {self.length}>"
+
+
+def reset_for(segment: Segment) -> Segment | None:
+    """The RST that answers a segment which belongs to no connection, such that its sender finds it acceptable; None for
+    a RST (RFC 9293 section 3.10.7.1)."""
+    if segment.flags & RST:
+        return None
+    if segment.flags & ACK:
+        return Segment(segment.ack, 0, RST, 0)
+    octets = segment.length + bool(segment.flags & SYN) + bool(segment.flags & FIN)
+    return Segment(0, segment.seq + octets & 0xFFFF_FFFF, RST | ACK, 0)

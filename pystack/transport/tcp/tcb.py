@@ -1,0 +1,297 @@
+"""The transmission control block: what a connection remembers (RFC 9293 section 3.3.1), and the moves and answers that
+everything else is made of."""
+
+import errno
+import logging
+from collections.abc import Hashable
+
+from pystack.errors import os_error
+from pystack.transport.tcp.config import TCPConfig
+from pystack.transport.tcp.congestion import CONGESTION_CONTROLS
+from pystack.transport.tcp.recovery import FastRecovery
+from pystack.transport.tcp.recvbuffer import ReceiveBuffer
+from pystack.transport.tcp.retransmit import RetransmissionQueue
+from pystack.transport.tcp.rtt import RttEstimator
+from pystack.transport.tcp.segment import ACK, RST, Segment
+from pystack.transport.tcp.sendbuffer import SendBuffer
+from pystack.transport.tcp.state import TRANSITIONS, Got, State
+from pystack.transport.tcp.throttle import Throttle
+from pystack.transport.tcp.timers import NEVER, Timers
+from pystack.transport.tcp.timewait import TimeWait
+from pystack.transport.tcp.window import ReceiveWindow
+from pystack.units import MS, Ns
+from pystack.wire.seq import wrap
+
+__all__ = ["TIMESTAMPS_OCTETS", "TransmissionControlBlock"]
+
+logger = logging.getLogger("pystack.tcp")
+
+TIMESTAMPS_OCTETS = 12
+"""The timestamps option with its two NOPs, in every segment once agreed on (RFC 7323 section 3.2)."""
+_MIN_SEND_MSS = 48
+"""A peer that announces less would make us send nothing but headers."""
+_IW_MSS = 1460
+_REPLIES_MAX = 128
+
+
+class TransmissionControlBlock:
+    """Sequence numbers are plain ints, unwrapped when a segment comes in and wrapped when one leaves: ISS is where the
+    caller put it, everything later only grows."""
+
+    __slots__ = (
+        "_ack_due",
+        "_active",
+        "_advertised_mss",
+        "_cwnd_limited",
+        "_fin_due",
+        "_keepalive_probes",
+        "_last_ack_sent",
+        "_last_advance",
+        "_last_heard",
+        "_last_sent",
+        "_max_snd_wnd",
+        "_orphan",
+        "_output_due",
+        "_override",
+        "_path_mss",
+        "_peer_mss",
+        "_probes",
+        "_queue",
+        "_quick_acks",
+        "_rcv_fin",
+        "_rcv_mss",
+        "_receive",
+        "_recovery",
+        "_replies",
+        "_retransmits",
+        "_rtt",
+        "_send",
+        "_send_autotuning",
+        "_snd_scale",
+        "_syn_retransmits",
+        "_throttle",
+        "_time_wait",
+        "_timers",
+        "_timestamps",
+        "_total_retransmits",
+        "_ts_offset",
+        "_ts_recent",
+        "_ts_recent_at",
+        "_window",
+        "_window_scaling",
+        "config",
+        "congestion",
+        "error",
+        "irs",
+        "iss",
+        "local",
+        "local_port",
+        "path_suspect",
+        "rcv_up",
+        "remote",
+        "remote_port",
+        "snd_mss",
+        "snd_nxt",
+        "snd_una",
+        "snd_up",
+        "snd_wl1",
+        "snd_wl2",
+        "snd_wnd",
+        "soft_error",
+        "state",
+    )
+
+    def __init__(
+        self,
+        local: Hashable,
+        remote: Hashable,
+        local_port: int,
+        remote_port: int,
+        *,
+        iss: int,
+        mss: int,
+        config: TCPConfig | None = None,
+        ts_offset: int = 0,
+        default_mss: int = 536,
+    ) -> None:
+        """`local` and `remote`: addresses, opaque. `mss`: octets of the largest payload that the path takes, without
+        options. `iss`: 32 bits, unpredictable (`ISNGenerator`), as is `ts_offset`. `default_mss`: what the peer is
+        taken to accept when it does not say (RFC 9293 section 3.7.1: 536 over IPv4, 1220 over IPv6)."""
+        config = TCPConfig() if config is None else config
+        if config.max_segment:
+            mss = min(mss, config.max_segment)
+        self.local = local
+        self.remote = remote
+        self.local_port = local_port
+        self.remote_port = remote_port
+        self.config = config
+        self.state = State.CLOSED
+        self.error: OSError | None = None
+        """Why the connection ended, if not in order. Kept."""
+        self.soft_error: int | None = None
+        """The errno of the last path error that did not end the connection: a later timeout carries it."""
+        self.path_suspect = False
+        """R1 was reached: the route or the neighbour may be dead (RFC 9293 section 3.8.3). Progress clears it."""
+
+        self.iss = iss
+        self.irs = 0
+        self.snd_una = iss
+        self.snd_nxt = iss
+        self.snd_wnd = 0
+        self.snd_wl1 = 0
+        self.snd_wl2 = 0
+        self.snd_up = iss
+        self.rcv_up = 0
+        self._max_snd_wnd = 0
+        self._snd_scale = 0
+        self._rcv_fin: int | None = None  # where the peer's FIN is, once seen
+
+        self._path_mss = mss
+        self._advertised_mss = mss
+        self._peer_mss = default_mss
+        self.snd_mss = min(mss, default_mss)
+        self._rcv_mss = min(mss, default_mss)
+        self._window_scaling = config.window_scaling
+        self._timestamps = config.timestamps
+        self._ts_offset = ts_offset
+        self._ts_recent = 0
+        self._ts_recent_at: Ns = 0
+
+        self._send = SendBuffer(iss + 1, config.send_buffer)
+        self._queue = RetransmissionQueue()
+        self._receive = ReceiveBuffer(0, config.receive_buffer, config.reassembly_ranges)
+        self._window = ReceiveWindow(self._receive, config.receive_buffer_max, mss)
+        self._rtt = RttEstimator(config.initial_rto, config.min_rto, config.max_rto)
+        self._timers = Timers()
+        self._throttle = Throttle(config.challenge_acks, config.challenge_interval)
+        self._time_wait: TimeWait | None = None
+        self._begin_congestion()
+
+        self._active = False
+        self._orphan = False  # the user is gone: nobody will read
+        self._fin_due = False  # the user has sent its last octet
+        self._send_autotuning = True
+        self._cwnd_limited = False
+        self._override = False  # the persist timer expired: send what the window rules hold back
+        self._output_due = False
+        self._ack_due = False
+        self._replies: list[Segment] = []
+        self._quick_acks = config.quick_acks
+        self._last_ack_sent = 0
+        self._last_advance = 0
+        self._last_sent: Ns = 0
+        self._last_heard: Ns = 0
+
+        self._retransmits = 0  # timeouts since the last progress, or answer to a probe
+        self._syn_retransmits = 0
+        self._total_retransmits = 0
+        self._probes = 0
+        self._keepalive_probes = 0
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.local}:{self.local_port} > {self.remote}:{self.remote_port} {self.state}>"
+
+    @property
+    def rcv_nxt(self) -> int:
+        return self._receive.nxt
+
+    @property
+    def rcv_wnd(self) -> int:
+        """Octets the peer may still send: to the right edge that was promised."""
+        return self._window.edge - self._receive.nxt
+
+    @property
+    def _snd_end(self) -> int:
+        """SND.NXT once everything the user has sent, and its FIN, has left."""
+        return self._send.end + self._fin_due
+
+    @property
+    def _fin_sent(self) -> bool:
+        return self._fin_due and self.snd_nxt > self._send.end
+
+    def _move(self, got: Got) -> None:
+        """Take the new state from the table."""
+        old, self.state = self.state, TRANSITIONS[self.state, got]
+        logger.debug("%s -> %s on %s: %r", old, self.state, got.value, self)
+        if self.state is State.CLOSED:
+            self._release()
+
+    def _fail(self, got: Got, error: OSError) -> None:
+        """The connection ends, and the user is told why. What was received in order stays readable."""
+        self.error = error
+        self._move(got)
+
+    def _release(self) -> None:
+        """Nothing is owed any more: RFC 9293's "delete the TCB", but for what the user may still read."""
+        self._timers.clear()
+        self._queue.clear()
+        self._send.clear()
+        self._receive.drop_out_of_order()
+        self._ack_due = False
+        self._output_due = bool(self._replies)
+        if self._orphan:
+            self._receive.clear()
+
+    def _begin_congestion(self) -> None:
+        """A congestion control and recovery for the segment size that is known now."""
+        smss = self.snd_mss
+        segments = self.config.initial_window
+        window = min(segments * smss, max(2 * smss, segments * _IW_MSS))  # RFC 6928 section 2
+        self.congestion = CONGESTION_CONTROLS[self.config.congestion](smss, window)
+        self._recovery = FastRecovery(self.congestion, self.iss)
+
+    def _choose_mss(self) -> None:
+        """Eff.snd.MSS (RFC 9293 section 3.7.1): what the peer and the path take, less the options of every segment."""
+        self.snd_mss = min(max(self._peer_mss, _MIN_SEND_MSS), self._path_mss)
+        if self._timestamps:
+            self.snd_mss -= TIMESTAMPS_OCTETS
+
+    def _segment(self, seq: int, flags: int, now: Ns) -> Segment:
+        """A segment without payload that acknowledges what has arrived and offers the window."""
+        segment = Segment(wrap(seq), wrap(self._receive.nxt), flags, self._window.field())
+        if self._timestamps:
+            segment.ts_val, segment.ts_ecr = wrap(now // MS + self._ts_offset), self._ts_recent
+        return segment
+
+    @property
+    def _control_seq(self) -> int:
+        """The sequence number of a segment without data: SND.NXT, but never beyond the peer's window, where a probe
+        has been: the peer would not look at its ACK field (RFC 9293 appendix A.2)."""
+        return max(self.snd_una, min(self.snd_nxt, self.snd_una + self.snd_wnd))
+
+    def _reply(self, segment: Segment) -> None:
+        """Queue an answer. It leaves before everything else."""
+        if len(self._replies) < _REPLIES_MAX:
+            self._replies.append(segment)
+        self._output_due = True
+
+    def _reply_ack(self, now: Ns) -> None:
+        """Answer this very segment: a duplicate acknowledgement, or one that sets the peer right."""
+        self._reply(self._segment(self._control_seq, ACK, now))
+        self._on_ack_sent()
+
+    def _challenge_ack(self, now: Ns) -> None:
+        """Let the peer prove that it meant it (RFC 5961), as often as its section 7 allows."""
+        if self._throttle.allow(now):
+            self._reply_ack(now)
+
+    def _on_ack_sent(self) -> None:
+        self._last_ack_sent = self._receive.nxt
+        self._ack_due = False
+        self._timers.delayed_ack = NEVER
+        if self._quick_acks:
+            self._quick_acks -= 1
+
+    def _reset(self, got: Got, error: OSError | None, now: Ns) -> None:
+        """End the connection and tell the peer."""
+        self._replies.clear()
+        self._reply(self._segment(self.snd_nxt, RST | ACK, now))
+        if error is not None:
+            self.error = error
+        self._move(got)
+
+    def _timed_out(self) -> OSError:
+        """ETIMEDOUT, or what the path said was wrong."""
+        if self.soft_error is not None:
+            return os_error(self.soft_error, "the peer did not answer")
+        return os_error(errno.ETIMEDOUT, "the peer did not answer")

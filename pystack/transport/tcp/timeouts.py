@@ -1,0 +1,104 @@
+"""What each timer does when it expires (RFC 9293 sections 3.8 and 3.10.8, RFC 6298)."""
+
+from pystack.transport.tcp.output import Output
+from pystack.transport.tcp.segment import ACK
+from pystack.transport.tcp.state import Got, State
+from pystack.transport.tcp.timers import NEVER
+from pystack.units import Ns
+
+__all__ = ["Timeouts"]
+
+_CLOSING = (State.FIN_WAIT_1, State.CLOSING, State.LAST_ACK)
+
+
+class Timeouts(Output):
+    """The connection as time passes."""
+
+    __slots__ = ()
+
+    def next_deadline(self) -> Ns | None:
+        """When `on_timer` must be called; None: no timer is set."""
+        deadline = self._timers.earliest()
+        return None if deadline == NEVER else deadline
+
+    def on_timer(self, now: Ns) -> None:
+        """Run what is due at `now`. Harmless when nothing is."""
+        timers = self._timers
+        if timers.delayed_ack <= now:
+            timers.delayed_ack = NEVER
+            self._ack_due = self._output_due = True
+        if timers.retransmit <= now:
+            timers.retransmit = NEVER
+            self._on_retransmit_timer(now)
+        if timers.persist <= now:
+            timers.persist = NEVER
+            self._override = self._output_due = True
+        if timers.keepalive <= now:
+            timers.keepalive = NEVER
+            self._on_keepalive_timer(now)
+        if timers.end <= now:
+            timers.end = NEVER
+            self._on_end_timer(now)
+
+    def _on_retransmit_timer(self, now: Ns) -> None:
+        """RFC 6298 (5.4) to (5.7)."""
+        queue, timers = self._queue, self._timers
+        if not queue.in_flight:  # what was lost has not left yet: the link had no room
+            timers.retransmit = now + self._rtt.rto
+            return
+        self._retransmits += 1
+        synchronizing = self.snd_una == self.iss
+        if self._retransmits > (self.config.syn_retries if synchronizing else self.config.retries2):
+            self._fail(Got.TIMEOUT, self._timed_out())
+            return
+        if self._retransmits >= self.config.retries1:
+            self.path_suspect = True
+        if synchronizing:
+            self._syn_retransmits += 1
+        if self.snd_wnd == 0 and not synchronizing:  # the window closed: a probe, not congestion
+            self._probes += 1
+            timers.retransmit = now + min(self._rtt.rto << min(self._probes, 16), self.config.max_rto)
+        else:
+            self.congestion.on_timeout(queue.in_flight, self._retransmits == 1, now)
+            self._rtt.back_off()
+            timers.retransmit = now + self._rtt.rto
+        self._recovery.on_timeout(self.snd_nxt)
+        queue.mark_all_lost()
+        self._output_due = True
+
+    def _on_keepalive_timer(self, now: Ns) -> None:
+        """RFC 9293 section 3.8.4: only while nothing is outstanding, and never after a single silence."""
+        idle_until = self._last_heard + self.config.keepalive_idle
+        if self._queue or self._snd_end > self.snd_nxt:  # other timers watch the peer
+            self._timers.keepalive = now + self.config.keepalive_idle
+        elif now < idle_until:
+            self._keepalive_probes = 0
+            self._timers.keepalive = idle_until
+        elif self._keepalive_probes >= self.config.keepalive_count:
+            self._reset(Got.TIMEOUT, self._timed_out(), now)
+        else:
+            self._keepalive_probes += 1
+            self._reply(self._segment(self.snd_nxt - 1, ACK, now))
+            self._timers.keepalive = now + self.config.keepalive_interval
+
+    def _arm_keepalive(self) -> None:
+        self._keepalive_probes = 0
+        self._timers.keepalive = self._last_heard + self.config.keepalive_idle if self.config.keepalive else NEVER
+
+    def _on_end_timer(self, now: Ns) -> None:
+        """2 MSL is over, or nobody waits any more for what the peer does not do."""
+        if self._time_wait is not None and now < self._time_wait.deadline:
+            self._timers.end = self._time_wait.deadline  # a retransmitted FIN began the wait again
+        elif self.state in _CLOSING:
+            self._reset(Got.TIMEOUT, self._timed_out(), now)
+        else:
+            self._move(Got.TIMEOUT)
+
+    def _watch_orphan(self, now: Ns) -> None:
+        """A closed connection does not wait forever before a window that the peer keeps at zero."""
+        if not self._orphan or self.state not in _CLOSING:
+            return
+        if self.snd_wnd or self.snd_una == self.iss:
+            self._timers.end = NEVER
+        elif self._timers.end == NEVER:
+            self._timers.end = now + self.config.orphan_zero_window

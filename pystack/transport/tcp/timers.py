@@ -1,0 +1,31 @@
+"""The timers of one connection, each a deadline by name."""
+
+from pystack.units import Ns
+
+__all__ = ["NEVER", "Timers"]
+
+NEVER: Ns = 1 << 62
+"""The deadline of a timer that is not set: later than any clock gets."""
+
+
+class Timers:
+    """Deadlines, `NEVER` when not set. Nothing is queued: whoever owns the connection asks for the earliest."""
+
+    __slots__ = ("delayed_ack", "end", "keepalive", "persist", "retransmit")
+
+    def __init__(self) -> None:
+        self.retransmit: Ns = NEVER
+        """Something sent is not acknowledged (RFC 6298 section 5)."""
+        self.persist: Ns = NEVER
+        """Data waits, nothing is in flight, and the window is too small (RFC 9293 sections 3.8.6.1, 3.8.6.2.1)."""
+        self.delayed_ack: Ns = NEVER
+        self.keepalive: Ns = NEVER
+        self.end: Ns = NEVER
+        """The connection is over then: 2 MSL, FIN-WAIT-2 without a user, an orphan before a closed window."""
+
+    def earliest(self) -> Ns:
+        """The next deadline, or `NEVER`."""
+        return min(self.retransmit, self.persist, self.delayed_ack, self.keepalive, self.end)
+
+    def clear(self) -> None:
+        self.retransmit = self.persist = self.delayed_ack = self.keepalive = self.end = NEVER
