@@ -1,0 +1,147 @@
+"""Peers played by hand: packets built and read with `pystack.wire`, one by one."""
+
+import os
+import select
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import pytest
+from attrs import define
+
+from pystack import wire
+from pystack.link.base import Frame, Link, Medium
+from pystack.link.normalise import ip_start, normalise
+from pystack.wire import TCPFlags
+
+__all__ = [
+    "Caller",
+    "answer_arp",
+    "as_nobody",
+    "descriptors",
+    "frames_until",
+    "ip_of",
+    "next_frame",
+    "packet_of",
+    "sent",
+    "tcp_packet",
+    "udp_packet",
+]
+
+PATIENCE = 10.0
+NOBODY = 65534
+
+
+def frames_until(link: Link, enough: Callable[[list[Frame]], bool]) -> list[Frame]:
+    """What arrives until `enough` says so. Fails when it does not for long."""
+    poller = select.poll()
+    poller.register(link.fileno(), select.POLLIN)
+    end = time.monotonic() + PATIENCE
+    frames: list[Frame] = []
+    while not enough(frames):
+        if not poller.poll(max(0.0, end - time.monotonic()) * 1000):
+            pytest.fail(f"waited {PATIENCE} s; so far {[frame.to_bytes()[:80].hex() for frame in frames]}")
+        frames += link.receive(1, 0)
+    return frames
+
+
+def next_frame(link: Link, wanted: Callable[[bytes], bool] = lambda octets: True) -> Frame:
+    """The next frame whose octets are `wanted`; others are passed over."""
+    return frames_until(link, lambda frames: bool(frames) and wanted(frames[-1].to_bytes()))[-1]
+
+
+def sent(link: Link, *octets: bytes) -> None:
+    """Send each as a frame of one buffer; all must be taken."""
+    assert link.send([Frame((each,)) for each in octets], 0) == len(octets)
+
+
+def packet_of(link: Link, frame: Frame) -> bytes:
+    """The IP packet in `frame` as a wire would carry it: its checksum finished."""
+    medium = link.capabilities.medium
+    (plain,) = normalise(frame, medium)
+    return plain.to_bytes()[ip_start(plain.to_bytes(), medium) :]
+
+
+def ip_of(link: Link, frame: Frame) -> tuple[wire.Layer, ...]:
+    """The layers of the IP packet in `frame`, lengths and checksums verified."""
+    return wire.dissect(packet_of(link, frame), wire.LinkType.RAW, verify=True)
+
+
+def udp_packet(src: str, src_port: int, dst: str, dst_port: int, payload: bytes) -> bytes:
+    return wire.build(wire.IPv4Header(src, dst), wire.UDPHeader(src_port, dst_port), payload)
+
+
+def tcp_packet(src: str, dst: str, header: wire.TCPHeader, payload: bytes = b"") -> bytes:
+    return wire.build(wire.IPv4Header(src, dst), header, payload)
+
+
+def answer_arp(link: Link, address: str) -> wire.MACAddress:
+    """Wait for the question who has `address`, and answer it. Gives who asked."""
+    mac = link.capabilities.mac
+    assert mac is not None
+
+    def asks(octets: bytes) -> bool:
+        return octets[12:14] == b"\x08\x06" and wire.ARPPacket.from_bytes(octets[14:]).target_ip.exploded == address
+
+    question = wire.ARPPacket.from_bytes(next_frame(link, asks).to_bytes()[14:])
+    answer = wire.ARPPacket.reply(mac, address, question.sender_mac, question.sender_ip)
+    sent(link, wire.build(wire.EthernetHeader(question.sender_mac, mac), answer))
+    return question.sender_mac
+
+
+@define
+class Caller:
+    """The calling end of one TCP connection, played by hand over `link`."""
+
+    link: Link
+    src: str
+    dst: str
+    src_port: int
+    dst_port: int
+    dst_mac: wire.MACAddress | None = None
+    seq: int = 1000
+    ack: int = 0
+
+    def connect(self) -> None:
+        """SYN, the listener's SYN-ACK, ACK."""
+        self.send(TCPFlags.SYN)
+        _, header, _ = self.receive()
+        assert header.flags == TCPFlags.SYN | TCPFlags.ACK
+        assert header.ack == self.seq + 1
+        self.seq, self.ack = header.ack, header.seq + 1
+        self.send(TCPFlags.ACK)
+
+    def send(self, flags: TCPFlags, payload: bytes = b"") -> None:
+        header = wire.TCPHeader(self.src_port, self.dst_port, seq=self.seq, ack=self.ack, flags=flags)
+        packet = tcp_packet(self.src, self.dst, header, payload)
+        if self.link.capabilities.medium is Medium.ETHERNET:
+            assert self.dst_mac
+            packet = wire.build(wire.EthernetHeader(self.dst_mac, self.link.capabilities.mac, 0x0800), packet)
+        sent(self.link, packet)
+
+    def receive(self) -> tuple[Frame, wire.TCPHeader, bytes]:
+        """The next segment for us: its frame, header and payload."""
+        while True:
+            frame = next_frame(self.link, self._is_ours)
+            _, header, *payload = ip_of(self.link, frame)
+            if isinstance(header, wire.TCPHeader):
+                return frame, header, bytes(payload[0]) if payload else b""
+
+    def _is_ours(self, octets: bytes) -> bool:
+        start = ip_start(octets, self.link.capabilities.medium)
+        return start is not None and octets[start + 9] == wire.IPProtocol.TCP
+
+
+@contextmanager
+def as_nobody() -> Iterator[None]:
+    """Without root's capabilities for a while."""
+    os.seteuid(NOBODY)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+def descriptors() -> int:
+    """How many this process has open."""
+    return len(os.listdir("/proc/self/fd"))
