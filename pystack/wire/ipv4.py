@@ -162,7 +162,7 @@ class IPv4Header(WireValue):
 
     @override
     def to_bytes(self) -> bytes:
-        return self._pack(self.protocol, self.total_length, self._option_area(), self.checksum)
+        return self._pack(self.protocol, self.total_length, self._option_area(), seal=False)
 
     def sealed_bytes(self, protocol: int, payload_length: int) -> bytes:
         """The header in front of `payload_length` octets of `protocol`, with length and checksum right."""
@@ -170,13 +170,12 @@ class IPv4Header(WireValue):
         total_length = 20 + len(options) + payload_length
         if total_length > 0xFFFF:
             raise ValueError(f"an IPv4 packet has at most 65535 octets, not {total_length}")
-        return self._pack(protocol, total_length, options, None)
+        return self._pack(protocol, total_length, options, seal=True)
 
     def _option_area(self) -> bytes:
         return pack_ipv4_options(self.options) if self.options else b""
 
-    def _pack(self, protocol: int, total_length: int, options: bytes, checksum: int | None) -> bytes:
-        """A checksum of None is computed."""
+    def _pack(self, protocol: int, total_length: int, options: bytes, *, seal: bool) -> bytes:
         if len(options) > 40:
             raise ValueError(f"IPv4Header.options take {len(options)} octets of at most 40")
         try:
@@ -185,7 +184,8 @@ class IPv4Header(WireValue):
             first, tos = 0x45 + (len(options) >> 2), self.dscp << 2 | self.ecn
             fragment = self.flags << 13 | self.fragment_offset
             numbered, ttl, src, dst = self.identification, self.ttl, int(self.src), int(self.dst)
-            if checksum is None:
+            checksum = self.checksum
+            if seal:
                 words = (first << 8) + tos + total_length + numbered + fragment + (ttl << 8) + protocol + src + dst
                 checksum = _complement(words + int.from_bytes(options, "big"))
             fixed = _NUMBERS.pack(first, tos, total_length, numbered, fragment, ttl, protocol, checksum, src, dst)

@@ -81,12 +81,15 @@ class IPv6Header(WireValue):
 
     @override
     def to_bytes(self) -> bytes:
-        return self.sealed_bytes(self.next_header, self.payload_length)
+        return self._pack(self.next_header, self.payload_length)
 
     def sealed_bytes(self, next_header: int, payload_length: int) -> bytes:
         """The header in front of `payload_length` octets that start with `next_header`."""
         if payload_length > 0xFFFF:
             raise ValueError(f"an IPv6 payload has at most 65535 octets, not {payload_length}")
+        return self._pack(next_header, payload_length)
+
+    def _pack(self, next_header: int, payload_length: int) -> bytes:
         try:
             if self.flow_label > 0xFFFFF or self.traffic_class > 0xFF:
                 raise self._misfit()

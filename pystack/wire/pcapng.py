@@ -237,10 +237,10 @@ class EnhancedPacket(WireValue):
 
     @override
     def to_bytes(self) -> bytes:
-        high, low = self.timestamp >> 32, self.timestamp & 0xFFFF_FFFF
         try:
+            high, low = self.timestamp >> 32, self.timestamp & 0xFFFF_FFFF
             head = struct.pack(f"{self.byte_order}5I", self.interface, high, low, len(self.data), self.original_length)
-        except struct.error:
+        except (struct.error, TypeError):
             raise self._misfit() from None
         return _block(_PACKET, head + _padded(self.data), self.options, self.byte_order)
 

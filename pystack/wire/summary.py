@@ -108,9 +108,10 @@ def _segment(ip: IPv4Header | IPv6Header, tcp: TCPHeader, length: int | None, or
         else option
         for option in tcp.options
     ]
+    bare = length == 0 and not tcp.flags & (TCPFlags.SYN | TCPFlags.FIN | TCPFlags.RST)
     parts = [
         f"{ip.src}.{tcp.src_port} > {ip.dst}.{tcp.dst_port}: Flags [{tcp.flags}]",
-        f"seq {seq}:{wrap(seq + length)}" if length else f"seq {seq}",
+        "" if bare else f"seq {seq}:{wrap(seq + length)}" if length else f"seq {seq}",
         f"ack {wrap(tcp.ack - back)}" if tcp.flags & TCPFlags.ACK else "",
         f"win {tcp.window}",
         f"urg {tcp.urgent}" if tcp.flags & TCPFlags.URG else "",

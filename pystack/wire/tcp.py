@@ -78,9 +78,9 @@ class _Flags(dict[int, TCPFlags]):
     """`TCPFlags` by value, each made once: the enum's own look-up is slow."""
 
     def __missing__(self, value: int) -> TCPFlags:
-        flags = TCPFlags(value)
-        if 0 <= value <= 0xFFF:
-            self[value] = flags
+        if not isinstance(value, int) or not 0 <= value <= 0xFFF:
+            raise ValueError(f"TCPHeader.flags must be an integer in 0..4095, not {value!r}")
+        flags = self[value] = TCPFlags(value)
         return flags
 
 
@@ -175,8 +175,6 @@ class TCPHeader(WireValue):
         """Data offset and flags."""
         if len(options) > 40:
             raise ValueError(f"TCPHeader.options take {len(options)} octets of at most 40")
-        if self.flags > 0xFFF:
-            raise self._misfit()
         return ((20 + len(options)) << 10) + self.flags
 
     def _pack(self, word: int, checksum: int, options: bytes) -> bytes:

@@ -177,9 +177,12 @@ class UserTimeout(WireValue):
 
     @override
     def to_bytes(self) -> bytes:
-        if not (0 <= self.timeout <= 0x7FFF and 0 <= self.minutes <= 1):
-            raise self._misfit()
-        return _MSS.pack(28, 4, self.minutes << 15 | self.timeout)
+        try:
+            if self.timeout > 0x7FFF:
+                raise self._misfit()
+            return _MSS.pack(28, 4, self.minutes << 15 | self.timeout)
+        except (struct.error, TypeError):
+            raise self._misfit() from None
 
     @override
     def __str__(self) -> str:
