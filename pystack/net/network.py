@@ -11,7 +11,7 @@ from typing import Protocol, runtime_checkable
 from pystack.errors import DecodeError, LinkDown
 from pystack.link.base import Frame, Link, Medium
 from pystack.link.memory import LoopbackLink
-from pystack.net.address import AddressLike, InterfaceAddress, is_loopback
+from pystack.net.address import AddressLike, InterfaceAddress
 from pystack.net.arp import AddressResolution
 from pystack.net.config import NetConfig
 from pystack.net.errors import PathError
@@ -31,8 +31,6 @@ from pystack.wire.ipv4 import unpack_ipv4
 from pystack.wire.protocol import IPProtocol
 
 __all__ = ["Addressed", "Network"]
-
-DEFAULT = bytes(4)
 
 
 @runtime_checkable
@@ -101,13 +99,7 @@ class Network:
             kind = "eth" if capabilities.medium is Medium.ETHERNET else "ip"
             name = f"{kind}{next(self._names)}"
         interface = self._interface(link, name)
-        if ours is not None:
-            self._paths.add_address(interface, ours)
-        self._paths.add_interface(interface)
-        if gateway is not None:
-            self.add_route("0.0.0.0/0", gateway, interface)
-        elif capabilities.shares_host and ours is not None and not is_loopback(ours.address):
-            self._paths.add_route(Route(DEFAULT, 0, None, interface))  # the kernel behind it has routes of its own
+        self._paths.add_interface(interface, ours, None if gateway is None else IPv4Address(gateway).packed)
         if ours is not None and interface.arp is not None:
             interface.arp.announce(ours.address)
         return interface
@@ -222,8 +214,8 @@ class Network:
                 interface.arp.cache.on_timer(now)
 
     def next_deadline(self) -> Ns | None:
-        """When `on_timer`, `receive` or `flush` is due (a time already past: now): neighbours being asked for, frames on
-        their way, frames that no link was offered yet."""
+        """When `on_timer`, `receive` or `flush` is due: neighbours being asked for, frames on their way, frames that no
+        link was offered yet. A time already past: now."""
         earliest: Ns | None = None
         for interface in self._paths.interfaces:
             if not interface.up:

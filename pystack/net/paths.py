@@ -27,6 +27,9 @@ from pystack.wire.mac import BROADCAST
 
 __all__ = ["Paths"]
 
+DEFAULT = ANY
+"""The network, of prefix length 0, that holds every destination."""
+
 
 @define(eq=False)
 class Paths:
@@ -50,36 +53,35 @@ class Paths:
 
     # --- configuration
 
-    def add_interface(self, interface: Interface) -> None:
+    def add_interface(self, interface: Interface, address: InterfaceAddress | None, gateway: bytes | None) -> None:
+        """Everything or nothing: raises as `add_address` and `add_route`."""
+        if address is not None:
+            self._check_address(interface, address)
+        if gateway is not None:
+            on_link = address is not None and address.covers(gateway) and gateway != address.address
+            _check_gateway(interface, gateway, on_link)
         self.interfaces.append(interface)
-        for address in interface.addresses:
-            self._own_route(interface, address)
+        if address is not None:
+            self._attach(interface, address)
+        if gateway is not None:
+            self.routes.add(Route(DEFAULT, 0, gateway, interface))
+        elif address is not None and interface.capabilities.shares_host and not is_loopback(address.address):
+            self.routes.add(Route(DEFAULT, 0, None, interface))  # the kernel behind it has routes of its own
         self._rebuild()
 
     def add_address(self, interface: Interface, address: InterfaceAddress) -> None:
-        """Raises `OSError` EADDRINUSE for an address that this host has already."""
-        if address.address in self._own:
-            raise os_error(EADDRINUSE, f"{address} is already an address of this host")
-        if is_loopback(address.address) and not interface.internal:
-            raise os_error(EADDRNOTAVAIL, f"{address} never leaves a host; give {interface.name} another address")
-        interface.addresses.append(address)
-        self._own[address.address] = interface
-        if interface in self.interfaces:
-            self._own_route(interface, address)
-            self._rebuild()
+        """Raises `OSError` EADDRINUSE for an address that this host has already, EADDRNOTAVAIL for a loopback address on
+        a wire."""
+        self._check_address(interface, address)
+        self._attach(interface, address)
+        self._rebuild()
 
     def add_route(self, route: Route) -> None:
         """Raises ValueError for a gateway that is not a neighbour."""
-        gateway, interface = route.gateway, route.interface
-        if gateway is not None and interface.arp is not None:
-            on_link = self.routes.lookup(gateway, interface)
-            if on_link is None or on_link.gateway is not None:
-                raise ValueError(
-                    f"gateway {address_text(gateway)} is on no network of {interface.name}: "
-                    "give the interface an address with its prefix length, such as 192.0.2.2/24"
-                )
-            if gateway in self._own:
-                raise ValueError(f"gateway {address_text(gateway)} is this host itself")
+        if route.gateway is not None:
+            way = self.routes.lookup(route.gateway, route.interface)
+            on_link = way is not None and way.gateway is None and route.gateway not in self._own
+            _check_gateway(route.interface, route.gateway, on_link)
         self.routes.add(route)
         self._rebuild()
 
@@ -87,7 +89,14 @@ class Paths:
         """An interface went down."""
         self._rebuild()
 
-    def _own_route(self, interface: Interface, address: InterfaceAddress) -> None:
+    def _check_address(self, interface: Interface, address: InterfaceAddress) -> None:
+        if address.address in self._own:
+            raise os_error(EADDRINUSE, f"{address} is already an address of this host")
+        if is_loopback(address.address) and not interface.internal:
+            raise os_error(EADDRNOTAVAIL, f"{address} never leaves a host; give {interface.name} another address")
+
+    def _attach(self, interface: Interface, address: InterfaceAddress) -> None:
+        interface.addresses.append(address)
         self.routes.add(Route(address.network, address.prefix_length, None, interface))
 
     def _rebuild(self) -> None:
@@ -205,6 +214,15 @@ class Paths:
         broadcast: bool = False,
     ) -> Path:
         return Path(src, dst, interface, next_hop, broadcast, neighbours, link_header, self.generation, self.mtus)
+
+
+def _check_gateway(interface: Interface, gateway: bytes, on_link: bool) -> None:
+    """Ethernet reaches a gateway only if it is a neighbour; a link without neighbours has one far end anyway."""
+    if interface.arp is not None and not on_link:
+        raise ValueError(
+            f"gateway {address_text(gateway)} is no neighbour on {interface.name}: "
+            "give the interface another address on the same network, such as 192.0.2.2/24 for 192.0.2.1"
+        )
 
 
 def _group_header(interface: Interface, dst: bytes) -> bytes:
