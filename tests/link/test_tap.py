@@ -335,7 +335,7 @@ def test_without_the_device(monkeypatch: pytest.MonkeyPatch, code: int, kind: ty
 def test_a_device_prepared_by_root_needs_no_privilege(netns: NetworkNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
     netns.ip("tuntap add dev mine0 mode tun user 65534")
     netns.ip(f"addr add {HOST} dev mine0")
-    netns.ip("link set mine0 up")
+    netns.ip("link set mine0 addrgenmode none up")
     device = tap._open_device("TUN")
     monkeypatch.setattr(tap, "_open_device", lambda kind: device)
     with as_nobody():
