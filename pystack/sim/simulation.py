@@ -39,22 +39,26 @@ class Simulation:
         return Random(int.from_bytes(hashlib.blake2s(f"{self.seed}:{name}".encode()).digest(), "big"))
 
     def step(self, until: Ns | None = None) -> bool:
-        """Let everything that is due now happen, then move the clock to the next event, at most to `until`.
+        """Move the clock to the next event, if nothing is due now, and let everything happen that is due then.
 
-        False: nothing will ever happen again (or not by `until`, which is now the time).
+        False: nothing will ever happen again, or not by `until`, which is now the time.
         """
-        for _ in range(TURNS_AT_ONE_INSTANT):
-            busy = [stack.poll(self.now) for stack in self._stacks]
-            if not any(busy) and not any(self._due(stack) for stack in self._stacks):
-                break
-        else:
-            raise StateError(f"seed {self.seed}: the hosts keep each other busy at {self.now} ns without end")
+        self._settle()
         deadline = self.next_deadline()
         if deadline is None or (until is not None and deadline > until):
             self.now = self.now if until is None else max(self.now, until)
             return False
         self.now = deadline
+        self._settle()
         return True
+
+    def _settle(self) -> None:
+        """Poll until nothing more happens at this instant."""
+        for _ in range(TURNS_AT_ONE_INSTANT):
+            busy = [stack.poll(self.now) for stack in self._stacks]
+            if not any(busy) and not any(self._due(stack) for stack in self._stacks):
+                return
+        raise StateError(f"seed {self.seed}: the hosts keep each other busy at {self.now} ns without end")
 
     def next_deadline(self) -> Ns | None:
         """When something will happen next; None: never."""
@@ -62,10 +66,11 @@ class Simulation:
         return min((each for each in deadlines if each is not None), default=None)
 
     def run_until(self, done: Callable[[], bool], *, timeout: Ns = 3600 * SECOND) -> None:
-        """Step until `done()`. Raises `StateError` when that has not come after `timeout`, or never can."""
+        """Step until `done()`, which may act on the hosts. Raises `StateError` when that has not come after `timeout`, or never can."""
         end = self.now + timeout
+        self._settle()
         while not done():
-            if not self.step(end) and not done():
+            if not self.step(end) and not done() and self._quiet_until(end):
                 raise StateError(f"seed {self.seed}: nothing more happens by {self.now} ns, and it is not done")
 
     def run(self, *, timeout: Ns = 3600 * SECOND) -> None:
@@ -80,6 +85,10 @@ class Simulation:
         """Step until `operation` is done, and return its result or raise its error."""
         self.run_until(lambda: operation.done, timeout=timeout)
         return operation.result()
+
+    def _quiet_until(self, end: Ns) -> bool:
+        deadline = self.next_deadline()
+        return deadline is None or deadline > end
 
     def _due(self, stack: Stack) -> bool:
         deadline = stack.next_deadline()

@@ -17,7 +17,6 @@ __all__ = [
     "KEEPINTVL",
     "LINGER",
     "LINGER_OFF",
-    "MAXSEG",
     "NODELAY",
     "RCVBUF",
     "REUSEADDR",
@@ -45,7 +44,6 @@ TYPE: OptionKey = (socket.SOL_SOCKET, socket.SO_TYPE)
 TTL: OptionKey = (socket.IPPROTO_IP, socket.IP_TTL)
 TOS: OptionKey = (socket.IPPROTO_IP, socket.IP_TOS)
 NODELAY: OptionKey = (socket.IPPROTO_TCP, socket.TCP_NODELAY)
-MAXSEG: OptionKey = (socket.IPPROTO_TCP, getattr(socket, "TCP_MAXSEG", 2))
 KEEPIDLE: OptionKey = (socket.IPPROTO_TCP, getattr(socket, "TCP_KEEPIDLE", 4))
 KEEPINTVL: OptionKey = (socket.IPPROTO_TCP, getattr(socket, "TCP_KEEPINTVL", 5))
 KEEPCNT: OptionKey = (socket.IPPROTO_TCP, getattr(socket, "TCP_KEEPCNT", 6))

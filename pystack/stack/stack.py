@@ -59,9 +59,10 @@ class Stack:
             deliver=self._deliver,
             notify=self._on_path_error,
             config=self.config.net,
+            on_echo_reply=self._on_echo_reply,
+            on_echo_error=self._on_echo_error,
+            on_link_down=self._on_link_down,
         )
-        self.network.on_echo_reply = self._on_echo_reply
-        self.network.on_link_down = self._on_link_down
         first, last = self.config.ephemeral_ports
         self._tcp_ports = Ports(entropy(32), first, last)
         self._udp_ports = Ports(entropy(32), first, last)
@@ -166,7 +167,7 @@ class Stack:
     def _bind(self, ports: Ports, claims: PortClaims, address: bytes, port: int, *, reuse: bool) -> Binding:
         """Hold a local port, here and on the links that share it with the kernel. Raises EADDRNOTAVAIL, EADDRINUSE."""
         if address and not self.network.is_local(address):
-            raise os_error(EADDRNOTAVAIL, "bind takes an address of this host, or \"\" for all of them")
+            raise os_error(EADDRNOTAVAIL, 'bind takes an address of this host, or "" for all of them')
         if port:
             binding = ports.bind(address, port, reuse=reuse)
             try:
@@ -217,14 +218,18 @@ class Stack:
     def _on_path_error(self, error: PathError, now: Ns) -> None:
         if error.protocol == TCP:
             self.tcp.on_path_error(error, now)
-        elif error.protocol == UDP:
-            self.udp.on_path_error(error, now)
         else:
-            self._echo.on_path_error(error, now)
+            self.udp.on_path_error(error, now)
+
+    def _on_echo_reply(self, src: bytes, identifier: int, sequence: int, data: bytes, now: Ns) -> None:
+        self._echo.on_reply(src, identifier, sequence, data, now)
+
+    def _on_echo_error(self, error: PathError, now: Ns) -> None:
+        self._echo.on_path_error(error, now)
 
     def _on_link_down(self, interface: Interface, error: OSError) -> None:
         """Every socket bound to the interface fails, and those bound to none when no other interface is left."""
-        alone = not any(each.up for each in self.network.interfaces)
+        alone = not any(each.up and not each.is_loopback for each in self.network.interfaces)
         self.tcp.on_link_down(interface, error, self.now)
         for endpoint in list(self._endpoints):
             if endpoint.uses(interface, alone=alone):

@@ -3,9 +3,9 @@
 from errno import EALREADY, EINVAL, EISCONN, ENETUNREACH, ENOTCONN, EPIPE
 from ipaddress import ip_address
 from socket import MSG_PEEK, SHUT_RD, SHUT_RDWR, SHUT_WR, SOCK_STREAM, SocketKind
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from attrs import evolve
+from attrs import evolve, frozen
 from typing_extensions import Buffer, override
 
 from pystack.errors import os_error
@@ -130,6 +130,7 @@ class StreamEndpoint(Endpoint):
         if connection.readable:
             if self._read_shut:
                 connection.recv(connection.readable, now)
+                self._after_read(flow, now)
                 return b""
             if flags & MSG_PEEK:
                 return connection.peek(size)
@@ -168,14 +169,14 @@ class StreamEndpoint(Endpoint):
         return not (connection.eof or self._read_shut or connection.state is State.CLOSED)
 
     def try_send(self, data: Buffer, now: Ns, flags: int = 0) -> int | None:
-        """How many octets of `data` the send buffer took; None: it is full. Raises EPIPE after a shutdown, and once
-        the connection's error."""
+        """How many octets of `data` the send buffer took; None: not yet, most of it is full. Raises EPIPE after a
+        shutdown, and once the connection's error."""
         flow = self._need_flow()
         connection = flow.connection
         if connection.error is not None or self._write_shut or connection.state is State.CLOSED:
             error = self.take_error()
             raise error or os_error(EPIPE, "nothing can be sent on this connection any more")
-        if connection.state in _OPENING:
+        if not connection.writable:
             return None
         taken = connection.send(data, now)
         if taken:
@@ -201,7 +202,7 @@ class StreamEndpoint(Endpoint):
         if self._flow is None:
             return self._listening is None
         connection = self._flow.connection
-        return connection.state not in _OPENING and (connection.send_space > 0 or self._write_shut)
+        return connection.writable
 
     @property
     def state(self) -> State:
@@ -288,23 +289,14 @@ class StreamEndpoint(Endpoint):
         if key not in _SETTINGS:
             super()._set_option(key, value)
             return
-        name, unit = _SETTINGS[key]
-        setting = bool(value) if key in _SWITCHES else value * unit
-        try:
-            self._config = evolve(self._config, **{name: setting})
-        except ValueError as error:
-            raise os_error(EINVAL, str(error)) from None
+        self._config = _SETTINGS[key].apply(self._config, value)
         if self._flow is not None:
             self._flow.connection.configure(self._config)
             self._stack.tcp.push(self._flow, self._stack.now)
 
     @override
     def _get_option(self, key: OptionKey) -> int:
-        if key not in _SETTINGS:
-            return super()._get_option(key)
-        name, unit = _SETTINGS[key]
-        value: int = getattr(self._config, name)
-        return int(value) // unit
+        return _SETTINGS[key].read(self._config) if key in _SETTINGS else super()._get_option(key)
 
     def _need_flow(self) -> Flow:
         self._check_open()
@@ -313,16 +305,33 @@ class StreamEndpoint(Endpoint):
         return self._flow
 
 
-_SETTINGS: dict[OptionKey, tuple[str, int]] = {
-    options.NODELAY: ("nodelay", 1),
-    options.KEEPALIVE: ("keepalive", 1),
-    options.KEEPIDLE: ("keepalive_idle", SECOND),
-    options.KEEPINTVL: ("keepalive_interval", SECOND),
-    options.KEEPCNT: ("keepalive_count", 1),
-    options.MAXSEG: ("max_segment", 1),
-    options.RCVBUF: ("receive_buffer", 1),
-    options.SNDBUF: ("send_buffer", 1),
-}
-"""Options that are settings of the connection: the `TCPConfig` field, and its unit."""
+@frozen
+class _Setting:
+    """An option that is a setting of the connection: the fields of `TCPConfig`, and the unit that the option counts."""
 
-_SWITCHES = (options.NODELAY, options.KEEPALIVE)
+    fields: tuple[str, ...]
+    unit: int = 1
+    is_switch: bool = False
+
+    def apply(self, config: TCPConfig, value: int) -> TCPConfig:
+        """Raises EINVAL."""
+        setting: Any = bool(value) if self.is_switch else value * self.unit
+        try:
+            return evolve(config, **dict.fromkeys(self.fields, setting))
+        except ValueError as error:
+            raise os_error(EINVAL, str(error)) from None
+
+    def read(self, config: TCPConfig) -> int:
+        return int(getattr(config, self.fields[0])) // self.unit
+
+
+_SETTINGS: dict[OptionKey, _Setting] = {
+    options.NODELAY: _Setting(("nodelay",), is_switch=True),
+    options.KEEPALIVE: _Setting(("keepalive",), is_switch=True),
+    options.KEEPIDLE: _Setting(("keepalive_idle",), SECOND),
+    options.KEEPINTVL: _Setting(("keepalive_interval",), SECOND),
+    options.KEEPCNT: _Setting(("keepalive_count",)),
+    options.RCVBUF: _Setting(("receive_buffer", "receive_buffer_max")),
+    options.SNDBUF: _Setting(("send_buffer", "send_buffer_max")),
+}
+"""Setting a buffer's size also ends its automatic growth, as in Linux."""

@@ -3,6 +3,7 @@
 import logging
 from collections import Counter, deque
 from collections.abc import Callable
+from contextlib import suppress
 from errno import EADDRINUSE, EADDRNOTAVAIL, ENOBUFS
 
 from attrs import define, field
@@ -16,19 +17,19 @@ from pystack.net.packet import IPPacket
 from pystack.net.path import Path
 from pystack.stack.claims import PortClaims
 from pystack.stack.config import StackConfig
+from pystack.stack.failure import failure_of
 from pystack.stack.ports import ANY, Ports
 from pystack.stack.timers import Alarm, Timers
 from pystack.transport.tcp.config import TCPConfig
 from pystack.transport.tcp.connection import TCPConnection
 from pystack.transport.tcp.isn import ISNGenerator
 from pystack.transport.tcp.listener import Listener
-from pystack.transport.tcp.segment import Segment, reset_for
+from pystack.transport.tcp.segment import ACK, RST, SYN, Segment, reset_for
 from pystack.transport.tcp.state import State
 from pystack.transport.tcp.timewait import TimeWait
 from pystack.units import Ns
 from pystack.wire.checksum import ones_sum_buffers
 from pystack.wire.pseudo import pseudo_sum
-from pystack.wire.tcp import TCPFlags
 
 __all__ = ["TCP", "Flow", "ListeningPort", "TCPService"]
 
@@ -39,7 +40,6 @@ CHECKSUM_OFFSET = 16
 QUANTUM = 32
 """Segments that one connection may send before the next one's turn."""
 
-_SYN, _RST, _ACK = int(TCPFlags.SYN), int(TCPFlags.RST), int(TCPFlags.ACK)
 _HANDSHAKE = (State.LISTEN, State.SYN_SENT, State.SYN_RECEIVED)
 
 log = logging.getLogger("pystack.stack")
@@ -187,7 +187,7 @@ class TCPService:
 
     def deliver(self, packet: IPPacket, now: Ns) -> None:
         try:
-            segment = Segment.from_bytes(packet.payload)
+            segment = Segment.from_bytes(packet.payload, packet.gso_size)
         except DecodeError as error:
             self.counters[error.reason] += 1
             return
@@ -227,12 +227,12 @@ class TCPService:
 
     def _admit(self, listening: ListeningPort, key: bytes, segment: Segment, packet: IPPacket, now: Ns) -> None:
         """LISTEN state, RFC 9293, section 3.10.7.2: only a plain SYN begins anything."""
-        if segment.flags & _RST:
+        if segment.flags & RST:
             return
-        if segment.flags & _ACK:
+        if segment.flags & ACK:
             self._refuse(key, segment, packet, now)
             return
-        if not segment.flags & _SYN:
+        if not segment.flags & SYN:
             return
         refusal = listening.queues.refusal
         if refusal or len(self._flows) >= self.config.connection_limit:
@@ -274,16 +274,17 @@ class TCPService:
         if flow is None:
             self.counters["tcp.error_for_nobody"] += 1
             return
-        seq = int.from_bytes(error.quote[4:8], "big")
-        if not flow.connection.is_outstanding(seq):
+        connection = flow.connection
+        if not connection.is_outstanding(int.from_bytes(error.quote[4:8], "big")):
             self.counters["tcp.error_out_of_window"] += 1
             return
         if error.mtu is not None:
             self.network.lower_path_mtu(error.dst, error.mtu, now)
-            flow.path = self.network.refresh(flow.path)
-            flow.connection.on_path_mtu(flow.path.mtu - HEADERS[len(error.dst)], now)
+            connection.on_path_mtu(flow.path.mtu - HEADERS[len(error.dst)], now)
         else:
-            flow.connection.on_path_error(error.errno, error.hard, now)
+            connection.on_path_error(error.errno, error.hard, now)
+            if connection.state is State.CLOSED:
+                connection.error = failure_of(error)
         self._touch(flow)
 
     def on_link_down(self, interface: Interface, error: OSError, now: Ns) -> None:
@@ -342,6 +343,8 @@ class TCPService:
 
     def _rest(self, flow: Flow, now: Ns) -> None:
         """Between two events: the alarm, the accept queue and the table follow the connection's state."""
+        if self._flows.get(flow.key) is not flow:
+            return
         connection = flow.connection
         state = connection.state
         if flow.listener is not None and state not in _HANDSHAKE:
@@ -349,8 +352,8 @@ class TCPService:
         if state is State.CLOSED:
             if not flow.queued:
                 self._remove(flow)
-        elif state is State.TIME_WAIT and flow.orphan:
-            self._linger(flow, now)
+        elif flow.orphan and state is State.TIME_WAIT and not connection.has_output(now):
+            self._linger(flow, connection.time_wait_record())
         else:
             flow.alarm.set(connection.next_deadline())
 
@@ -365,9 +368,12 @@ class TCPService:
         flow.listener = None
 
     def _transmit(self, flow: Flow, segments: list[Segment], now: Ns) -> None:
-        connection = flow.connection
-        for segment in segments:
-            self._send(segment, flow.path, flow.pseudo, connection.local_port, connection.remote_port, now)
+        connection, path = flow.connection, flow.path
+        try:
+            for segment in segments:
+                self._send(segment, path, flow.pseudo, connection.local_port, connection.remote_port, now)
+        except OSError:  # EMSGSIZE: another connection has learnt of a smaller path MTU
+            connection.on_path_mtu(path.mtu - HEADERS[len(path.dst)], now)
 
     def _send(self, segment: Segment, path: Path, pseudo: int, local_port: int, remote_port: int, now: Ns) -> None:
         header = segment.header_bytes(local_port, remote_port)
@@ -407,12 +413,13 @@ class TCPService:
         return flow
 
     def _on_alarm(self, flow: Flow, now: Ns) -> None:
+        with suppress(OSError):  # no way there for the moment: the old path is as good as any
+            flow.path = self.network.refresh(flow.path)
         flow.connection.on_timer(now)
         self._touch(flow)
 
     def _remove(self, flow: Flow) -> None:
-        if self._flows.pop(flow.key, None) is None:
-            return
+        del self._flows[flow.key]
         flow.alarm.cancel()
         self._vacate(flow.path, flow.connection.local_port)
 
@@ -420,7 +427,7 @@ class TCPService:
         self.ports.vacate(local_port)
         self.claims.release(path.interface, path.src, local_port)
 
-    def _linger(self, flow: Flow, now: Ns) -> None:
+    def _linger(self, flow: Flow, record: TimeWait) -> None:
         """Replace a connection in TIME-WAIT that has no user by its record."""
         del self._flows[flow.key]
         flow.alarm.cancel()
@@ -428,9 +435,9 @@ class TCPService:
             self.counters["tcp.time_wait_evicted"] += 1
             self._forget_lingering(next(iter(self._lingering.values())))
         alarm = self.timers.alarm(lambda _: self._forget_lingering(lingering))
-        lingering = Lingering(flow.key, flow.connection.time_wait_record(), flow.path, flow.pseudo, alarm)
+        lingering = Lingering(flow.key, record, flow.path, flow.pseudo, alarm)
         self._lingering[flow.key] = lingering
-        alarm.set(lingering.record.deadline)
+        alarm.set(record.deadline)
 
     def _answer_lingering(self, lingering: Lingering, segment: Segment, now: Ns) -> None:
         reply = lingering.record.on_segment(segment, now)
@@ -438,7 +445,6 @@ class TCPService:
         if reply is not None:
             remote_port = int.from_bytes(lingering.key[-4:-2], "big")
             local_port = int.from_bytes(lingering.key[-2:], "big")
-            lingering.path = self.network.refresh(lingering.path)
             self._send(reply, lingering.path, lingering.pseudo, local_port, remote_port, now)
 
     def _forget_lingering(self, lingering: Lingering) -> None:

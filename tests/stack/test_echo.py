@@ -15,6 +15,7 @@ def test_a_host_pings_itself(pair: Pair) -> None:
 
 
 def test_silence_is_a_timeout(pair: Pair) -> None:
+    pair.sim.wait(pair.a.ping("192.0.2.2", pair.now))
     pair.link_b.close()
     with pytest.raises(TimeoutError):
         pair.sim.wait(pair.a.ping("192.0.2.2", pair.now, timeout=300 * MS))

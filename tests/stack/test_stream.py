@@ -200,6 +200,7 @@ def test_closing_a_listener_resets_what_nobody_accepted(pair: Pair) -> None:
 def test_half_open_connections_are_capped_and_end(pair: Pair) -> None:
     limit = pair.b.config.half_open_limit
     pair.listen(backlog=4096)
+    pair.sim.wait(pair.a.ping("192.0.2.2", pair.now))  # so that no SYN waits for ARP
     a, path = pair.a, pair.a.network.path(bytes((192, 0, 2, 2)))
     for port in range(limit + 50):
         flow = a.tcp.open(path, 1024 + port, 80, a.config.tcp, pair.now)
