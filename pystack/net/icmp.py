@@ -110,7 +110,7 @@ class ICMP:
         if packet.broadcast:
             raise DecodeError("icmp.echo_broadcast")
         if packet.interface.capabilities.shares_host:
-            raise DecodeError("icmp.kernels")  # which answers by itself
+            raise DecodeError("icmp.echo_shared")  # the kernel answers
         if not self._replies.take(now):
             raise DecodeError("icmp.rate_limited")
         path = self.paths.path(packet.src, packet.dst, broadcast=False)

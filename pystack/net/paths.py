@@ -70,8 +70,7 @@ class Paths:
         self._rebuild()
 
     def add_address(self, interface: Interface, address: InterfaceAddress) -> None:
-        """Raises `OSError` EADDRINUSE for an address that this host has already, EADDRNOTAVAIL for a loopback address on
-        a wire."""
+        """Raises `OSError`: EADDRINUSE (this host has it already), EADDRNOTAVAIL (a loopback address on a wire)."""
         self._check_address(interface, address)
         self._attach(interface, address)
         self._rebuild()

@@ -7,7 +7,7 @@ from ipaddress import IPv4Address
 from random import Random
 
 from pystack.errors import LinkDown
-from pystack.link.base import Frame, Link, Medium, Offload
+from pystack.link.base import Frame, Link, LinkCapabilities, Medium, Offload
 from pystack.link.memory import MemoryLink
 from pystack.net.config import NetConfig
 from pystack.net.errors import PathError
@@ -146,6 +146,15 @@ class Bench:
         """A UDP datagram of the peer for us; `header` overrides fields of its IP header."""
         fields: dict[str, object] = {"src": PEER, "dst": OURS, "protocol": 17, **header}
         return build(IPv4Header(**fields), udp_header(len(payload)) + payload)  # type: ignore[arg-type]
+
+
+class SharingLink(MemoryLink):
+    """As a raw socket: the kernel owns its address too."""
+
+    def __init__(self, address: str) -> None:
+        super().__init__(LinkCapabilities(Medium.IP, 1500, shares_host=True))
+        self._peer = self
+        self.address = address
 
 
 class World:

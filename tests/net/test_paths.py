@@ -8,16 +8,7 @@ from pystack.link.base import Frame, LinkCapabilities, Medium
 from pystack.link.memory import LoopbackLink, MemoryLink
 from pystack.net.config import NetConfig
 from pystack.net.interface import Interface
-from tests.net.harness import OURS, PEER, Bench, Node, octets
-
-
-class SharingLink(MemoryLink):
-    """As a raw socket: the kernel owns its address too."""
-
-    def __init__(self, address: str) -> None:
-        super().__init__(LinkCapabilities(Medium.IP, 1500, shares_host=True))
-        self._peer = self
-        self.address = address
+from tests.net.harness import OURS, PEER, Bench, Node, SharingLink, octets
 
 
 @pytest.fixture

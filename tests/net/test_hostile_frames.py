@@ -1,0 +1,114 @@
+"""Whatever octets arrive, nothing is raised, tables stay small, and the host goes on working."""
+
+import logging
+from random import Random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pystack.link.base import Checksum, GSOType, Medium, Offload
+from pystack.units import MS
+from pystack.wire.arp import ARPPacket
+from pystack.wire.ethernet import EthernetHeader, VLANTag
+from pystack.wire.icmpv4 import ICMPv4Message
+from pystack.wire.ipv4 import IPv4Header
+from pystack.wire.ipv4_options import IPv4Option
+from pystack.wire.packet import build
+from tests.net.harness import OUR_MAC, OURS, PEER, PEER_MAC, Bench, octets, udp_header
+
+OFFLOADS = (
+    None,
+    Offload(Checksum.PARTIAL, 34, 6),
+    Offload(Checksum.VERIFIED),
+    Offload(Checksum.PARTIAL, 34, 16, GSOType.TCPV4, 1, 54),
+)
+
+
+def valid_packets() -> list[bytes]:
+    quoted = build(IPv4Header(OURS, PEER, 17), udp_header(0))
+    messages = [
+        ICMPv4Message.echo_request(1, 2, b"data"),
+        ICMPv4Message.echo_reply(1, 2, b"data"),
+        ICMPv4Message.unreachable(3, quoted),
+        ICMPv4Message.unreachable(4, quoted, 1280),
+        ICMPv4Message.time_exceeded(0, quoted),
+        ICMPv4Message.redirect(1, PEER, quoted),
+    ]
+    options = (IPv4Option(7, b"\x04" + bytes(5)), IPv4Option(1))
+    return [
+        *(build(IPv4Header(PEER, OURS), message) for message in messages),
+        Bench.udp_packet(),
+        Bench.udp_packet(dst="255.255.255.255"),
+        Bench.udp_packet(options=options),
+        Bench.udp_packet(protocol=132),
+    ]
+
+
+def valid_frames() -> list[bytes]:
+    ethernet = EthernetHeader(OUR_MAC, PEER_MAC)
+    arp = [
+        ARPPacket.request(PEER_MAC, PEER, OURS),
+        ARPPacket.reply(PEER_MAC, PEER, OUR_MAC, OURS),
+        ARPPacket.request("02:00:00:00:00:09", OURS, OURS),
+    ]
+    return [
+        *(build(ethernet, packet) for packet in valid_packets()),
+        *(build(EthernetHeader(OUR_MAC, PEER_MAC, 0x0806), packet.to_bytes()) for packet in arp),
+        build(EthernetHeader(OUR_MAC, PEER_MAC, 0x8100), VLANTag(0, 0x0800), Bench.udp_packet()),
+    ]
+
+
+def mutated(frame: bytes, random: Random) -> bytes:
+    octets_ = bytearray(frame)
+    for _ in range(random.randrange(1, 6)):
+        match random.randrange(4):
+            case 0 if octets_:
+                octets_[random.randrange(len(octets_))] = random.choice((0, 1, 0x7F, 0x80, 0xFF, random.randrange(256)))
+            case 1:
+                del octets_[random.randrange(len(octets_) + 1) :]
+            case 2:
+                octets_ += random.randbytes(random.randrange(40))
+            case _ if octets_:
+                octets_[random.randrange(len(octets_))] ^= 1 << random.randrange(8)
+    return bytes(octets_)
+
+
+@pytest.mark.parametrize("medium", list(Medium), ids=lambda medium: medium.value)
+def test_mutated_frames_raise_nothing_and_leave_the_host_working(
+    medium: Medium, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.ERROR, "pystack")
+    bench = Bench(medium)
+    random = Random(medium.value)
+    seeds = valid_frames() if medium is Medium.ETHERNET else valid_packets()
+    for number in range(5000):
+        frame = mutated(random.choice(seeds), random)
+        cut = random.randrange(len(frame) + 1)
+        buffers = (frame,) if random.random() < 0.7 else (frame[:cut], frame[cut:])
+        bench.now += random.choice((0, MS))
+        bench.inject_frame(*buffers, offload=random.choice(OFFLOADS))
+        if number % 100 == 0:
+            bench.node.packets.clear()
+            bench.frames()
+    if bench.interface.arp is not None:
+        assert len(bench.interface.arp.cache) <= 512
+    bench.pass_time(10**10)
+    bench.introduce()
+    bench.frames()
+    bench.inject(build(IPv4Header(PEER, OURS), ICMPv4Message.echo_request(1, 1, b"still there?")))
+    assert [message.data for _, message in bench.sent_icmp()] == [b"still there?"]
+
+
+@given(st.binary(max_size=80), st.sampled_from(list(Medium)))
+def test_any_octets_are_swallowed(frame: bytes, medium: Medium) -> None:
+    bench = Bench(medium)
+    bench.inject_frame(frame)
+    assert bench.interface.up
+
+
+@given(st.binary(max_size=60))
+def test_any_quote_is_swallowed(quoted: bytes) -> None:
+    bench = Bench(Medium.IP)
+    bench.inject(build(IPv4Header(PEER, OURS), ICMPv4Message.unreachable(4, quoted, 1000)))
+    assert all(error.src == octets(OURS) for error in bench.node.errors)
