@@ -58,9 +58,7 @@ class Arrival(Timeouts):
                 and self._check_syn(seg, seq, now)
                 and self._check_ack(seg, seq, now)
             ):
-                self._check_urgent(seg, seq)
-                self._process_text(seg, seq, now)
-                self._check_fin(seg, seq, now)
+                self._process_content(seg, seq, now)
 
     def _predicted(self, seg: Segment, now: Ns) -> bool:
         """Header prediction: the next segment in order, or a plain ACK, of a connection where nothing is amiss. It
@@ -102,9 +100,10 @@ class Arrival(Timeouts):
             self._in_closed(seg)
         elif seg.flags & SYN:
             self._learn_from_syn(seg, now)
+            self._window.initial_field()  # what our SYN-ACK will offer: text behind the SYN is within it
             self._move(Got.SYN)
             self._output_due = True
-            self._process_text_of_syn(seg, now)
+            self._process_content(seg, self.irs, now)
 
     def _in_syn_sent(self, seg: Segment, now: Ns) -> None:
         flags = seg.flags
@@ -126,20 +125,22 @@ class Arrival(Timeouts):
             self._move(Got.SYN_ACK)
             self._synchronized(seg, self.irs, unwrap(seg.ack, self.snd_una), now)
             self._ack_due = self._output_due = True
-            self._process_text_of_syn(seg, now)
+            self._process_content(seg, self.irs, now)
         else:
             self._move(Got.SYN)
             self._queue.mark_all_lost()  # our SYN goes again, now with an ACK
             self._timers.retransmit = now + self._rtt.rto
             self._output_due = True
-            self._process_text_of_syn(seg, now)
+            self._process_content(seg, self.irs, now)
 
-    def _process_text_of_syn(self, seg: Segment, now: Ns) -> None:
-        """Text and controls that came with a SYN; in SYN-RECEIVED the user hears of them once we are ESTABLISHED."""
-        if seg.length or seg.flags & (FIN | URG):
-            self._check_urgent(seg, self.irs + 1)
-            self._process_text(seg, self.irs + 1, now)
-            self._check_fin(seg, self.irs + 1, now)
+    def _process_content(self, seg: Segment, seq: int, now: Ns) -> None:
+        """Steps six to eight. What comes with a SYN lies behind it; in SYN-RECEIVED the user hears of it once we are
+        ESTABLISHED."""
+        if seg.flags & SYN:
+            seq += 1
+        self._check_urgent(seg, seq)
+        self._process_text(seg, seq, now)
+        self._check_fin(seg, seq, now)
 
     def _in_time_wait(self, seg: Segment, now: Ns) -> None:
         assert self._time_wait is not None
@@ -189,8 +190,8 @@ class Arrival(Timeouts):
         if not self._timestamps or seg.flags & RST:
             return True
         stamp = seg.ts_val
-        if stamp is None:  # section 3.2: once agreed on, it is in every segment
-            return False
+        if stamp is None:  # section 3.2: once agreed on, it is in every segment, but for the SYN of a peer that crashed
+            return bool(seg.flags & SYN)
         if before(stamp, self._ts_recent) and now - self._ts_recent_at <= _PAWS_IDLE:
             self._answer_unacceptable(seg, seq, now)
             return False
@@ -203,8 +204,8 @@ class Arrival(Timeouts):
         last = seq + seg.length + bool(seg.flags & SYN) + bool(seg.flags & FIN) - 1
         # Empty segments at the edge too: a peer that has filled the window sends its ACKs from there.
         if nxt <= seq <= edge if last < seq else seq <= nxt <= last or nxt < seq < edge:
-            if self._timestamps and seq <= self._last_ack_sent and not seg.flags & RST:  # RFC 7323 section 4.3 (2)
-                self._ts_recent = seg.ts_val or 0
+            if self._timestamps and seq <= self._last_ack_sent and not seg.flags & (RST | SYN):
+                self._ts_recent = seg.ts_val or 0  # RFC 7323 section 4.3 (2)
                 self._ts_recent_at = now
             return True
         if self.state is _SYN_RECEIVED and seg.flags & (SYN | RST) == SYN and seq == self.irs:
@@ -262,7 +263,8 @@ class Arrival(Timeouts):
                 return False
             self._move(Got.ACK_OF_SYN)
             self._synchronized(seg, seq, ack, now)
-            self._update_window(seg, seq, ack, now)
+            if not seg.flags & SYN:  # simultaneous open: a SYN's window is not scaled, and known already
+                self._update_window(seg, seq, ack, now)
             if self._fin_due:  # the user closed before its data could leave
                 self._move(Got.CLOSE)
             self._finish_text(now)
@@ -341,9 +343,9 @@ class Arrival(Timeouts):
             timers.retransmit = NEVER
         elif not recovery.active or recovery.partial_acks <= 1:  # RFC 6582: only the first partial ACK
             timers.retransmit = now + self._rtt.rto
-        if self._retransmits:
+        if self._troubled:
+            self._troubled = self.path_suspect = False
             self._retransmits = self._probes = 0
-            self.path_suspect = False
             self.soft_error = None
         if queue or self._snd_end > self.snd_nxt:
             self._output_due = True

@@ -188,6 +188,7 @@ class TCPConnection(Arrival):
             self._fail(Got.UNREACHABLE, os_error(code))
         else:
             self.soft_error = code
+            self._troubled = True
 
     def on_path_mtu(self, mss: int, now: Ns) -> None:
         """The path takes payloads of at most `mss` octets from now on, options included. What is in flight and too

@@ -1,5 +1,6 @@
 """What may be sent now: acknowledgements, what was lost, new data as far as windows, Nagle and SWS avoidance let."""
 
+from pystack.transport.tcp.retransmit import Range
 from pystack.transport.tcp.segment import ACK, FIN, PSH, SYN, URG, Segment
 from pystack.transport.tcp.state import State
 from pystack.transport.tcp.tcb import TransmissionControlBlock
@@ -88,7 +89,7 @@ class Output(TransmissionControlBlock):
             recovery.resend = False
             again = queue.resend_first(max(1, min(mss, right - self.snd_una)), now)
             if again is not None:
-                self._resend(out, again.start, again.end, now)
+                self._resend(out, again, now)
         allowed = self.congestion.cwnd + recovery.inflation
         while queue.lost and len(out) < limit:
             if queue.in_flight and queue.in_flight + mss > allowed:
@@ -101,11 +102,13 @@ class Output(TransmissionControlBlock):
             if lost is None:
                 break
             queue.on_resent(now)
-            self._resend(out, lost.start, lost.end, now)
+            self._resend(out, lost, now)
 
-    def _resend(self, out: list[Segment], start: int, end: int, now: Ns) -> None:
+    def _resend(self, out: list[Segment], again: Range, now: Ns) -> None:
         self._total_retransmits += 1
-        self._emit(out, start, min(end, self._send.end) - start, end > self._send.end, 0, now)
+        end = self._send.end
+        size = min(again.end, end) - again.start
+        out.append(self._data_segment(self._segment(again.start, ACK, now), again.start, size, again.end > end))
         if self._timers.retransmit == NEVER:
             self._timers.retransmit = now + self._rtt.rto
 
@@ -114,9 +117,12 @@ class Output(TransmissionControlBlock):
         send, queue, mss = self._send, self._queue, self.snd_mss
         if not queue and now - self._last_sent > self._rtt.rto:
             self.congestion.on_idle(now)
+        if self._last_ack_sent != self._receive.nxt:  # we answer: from now on an ACK may wait for the answer
+            self._quick_acks = 0
         largest = tso - tso % mss if tso > mss else mss
         window = self.snd_una + self.snd_wnd - self.snd_nxt
         allowed = self.congestion.cwnd + self._recovery.inflation - queue.in_flight
+        head = self._segment(self.snd_nxt, ACK, now)
         while len(out) < limit:
             unsent = send.end - self.snd_nxt
             size = min(unsent, window, allowed, largest)
@@ -129,7 +135,10 @@ class Output(TransmissionControlBlock):
             fin = self._fin_due and size == unsent and (window > size or self._override)
             if not size and not fin:
                 break
-            self._emit(out, self.snd_nxt, size, fin, mss if size > mss else 0, now)
+            segment = self._data_segment(head, self.snd_nxt, size, fin)
+            if size > mss:
+                segment.gso_size = mss
+            out.append(segment)
             size += fin
             queue.on_sent(self.snd_nxt, self.snd_nxt + size, now)
             self.snd_nxt += size
@@ -159,19 +168,15 @@ class Output(TransmissionControlBlock):
             return idle or self._fin_due
         return size > 0 and idle and size == window and 2 * size >= self._max_snd_wnd  # (3)
 
-    def _emit(self, out: list[Segment], seq: int, size: int, fin: bool, gso_size: int, now: Ns) -> None:
-        """One segment with `size` octets of the stream from `seq` on."""
-        flags = ACK
-        if fin:
-            flags = ACK | FIN
-        if size and seq + size == self._send.end:
+    def _data_segment(self, head: Segment, seq: int, size: int, fin: bool) -> Segment:
+        """`size` octets of the stream from `seq` on; what it acknowledges and offers is `head`'s."""
+        send = self._send
+        flags = ACK | FIN if fin else ACK
+        if size and seq + size == send.end:
             flags |= PSH
-        segment = self._segment(seq, flags, now)
-        if size:
-            segment.payload = self._send.slices(seq, size)
-            segment.length = size
-            segment.gso_size = gso_size
+        payload = send.slices(seq, size) if size else ()
+        segment = Segment(wrap(seq), head.ack, flags, head.window, payload, size, head.ts_val, head.ts_ecr)
         if self.snd_up > seq:
             segment.flags |= URG
             segment.urgent = min(self.snd_up - seq, _URGENT_MAX)
-        out.append(segment)
+        return segment

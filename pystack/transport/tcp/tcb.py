@@ -4,6 +4,7 @@ everything else is made of."""
 import errno
 import logging
 from collections.abc import Hashable
+from ipaddress import ip_address
 
 from pystack.errors import os_error
 from pystack.transport.tcp.config import TCPConfig
@@ -55,6 +56,7 @@ class TransmissionControlBlock:
         "_override",
         "_path_mss",
         "_peer_mss",
+        "_probed_at",
         "_probes",
         "_queue",
         "_quick_acks",
@@ -74,6 +76,7 @@ class TransmissionControlBlock:
         "_timers",
         "_timestamps",
         "_total_retransmits",
+        "_troubled",
         "_ts_offset",
         "_ts_recent",
         "_ts_recent_at",
@@ -182,14 +185,17 @@ class TransmissionControlBlock:
         self._last_sent: Ns = 0
         self._last_heard: Ns = 0
 
+        self._troubled = False  # something below, or `soft_error`, is to be forgotten at the next progress
         self._retransmits = 0  # timeouts since the last progress, or answer to a probe
         self._syn_retransmits = 0
         self._total_retransmits = 0
         self._probes = 0
-        self._keepalive_probes = 0
+        self._keepalive_probes = 0  # since the peer was last heard
+        self._probed_at: Ns = 0
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self.local}:{self.local_port} > {self.remote}:{self.remote_port} {self.state}>"
+        local, remote = _text(self.local), _text(self.remote)
+        return f"<{type(self).__name__} {local}.{self.local_port} > {remote}.{self.remote_port} {self.state}>"
 
     @property
     def rcv_nxt(self) -> int:
@@ -295,3 +301,8 @@ class TransmissionControlBlock:
         if self.soft_error is not None:
             return os_error(self.soft_error, "the peer did not answer")
         return os_error(errno.ETIMEDOUT, "the peer did not answer")
+
+
+def _text(address: Hashable) -> str:
+    """As people write it, when it is 4 or 16 octets."""
+    return str(ip_address(address)) if isinstance(address, bytes) and len(address) in (4, 16) else str(address)

@@ -46,6 +46,7 @@ class Timeouts(Output):
         if not queue.in_flight:  # what was lost has not left yet: the link had no room
             timers.retransmit = now + self._rtt.rto
             return
+        self._troubled = True
         self._retransmits += 1
         synchronizing = self.snd_una == self.iss
         if self._retransmits > (self.config.syn_retries if synchronizing else self.config.retries2):
@@ -71,13 +72,16 @@ class Timeouts(Output):
         idle_until = self._last_heard + self.config.keepalive_idle
         if self._queue or self._snd_end > self.snd_nxt:  # other timers watch the peer
             self._timers.keepalive = now + self.config.keepalive_idle
-        elif now < idle_until:
+            return
+        if self._last_heard >= self._probed_at:
             self._keepalive_probes = 0
+        if now < idle_until:
             self._timers.keepalive = idle_until
         elif self._keepalive_probes >= self.config.keepalive_count:
             self._reset(Got.TIMEOUT, self._timed_out(), now)
         else:
             self._keepalive_probes += 1
+            self._probed_at = now
             self._reply(self._segment(self.snd_nxt - 1, ACK, now))
             self._timers.keepalive = now + self.config.keepalive_interval
 
