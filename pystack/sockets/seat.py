@@ -37,7 +37,7 @@ class _EventBell:
         return self._fd
 
     def ring(self) -> None:
-        with suppress(OSError):  # closed already: nobody sleeps there any more
+        with suppress(OSError, ValueError):  # closed already: nobody sleeps there any more
             os.eventfd_write(self._fd, 1)
 
     def silence(self) -> None:
