@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from pystack import errors as errors
     from pystack import wire as wire
     from pystack.errors import DecodeError as DecodeError
     from pystack.errors import LinkDown as LinkDown
@@ -65,12 +66,14 @@ _HOMES = {
     "TunLink": "link.tap",
 }
 
-__all__ = [*_HOMES, "__version__", "wire"]
+_MODULES = ("errors", "wire")
+
+__all__ = [*_HOMES, *_MODULES, "__version__"]
 
 
 def __getattr__(name: str) -> object:
-    if name == "wire":
-        return import_module("pystack.wire")
+    if name in _MODULES:
+        return import_module(f"pystack.{name}")
     home = _HOMES.get(name)
     if home is None:
         raise AttributeError(f"module 'pystack' has no attribute {name!r}")
