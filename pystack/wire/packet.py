@@ -154,7 +154,7 @@ def _ipv4(data: memoryview, verify: bool, layers: list[Layer]) -> None:
         layers.append(bytes(payload))
     else:
         pseudo = int.from_bytes(data[12:20], "big") + header.protocol if verify else None
-        _upper(payload, header.protocol, pseudo, layers)
+        _upper(payload, header.protocol, pseudo, layers, unsummed_udp=True)
 
 
 def _ipv6(data: memoryview, verify: bool, layers: list[Layer]) -> None:
@@ -164,11 +164,14 @@ def _ipv6(data: memoryview, verify: bool, layers: list[Layer]) -> None:
     if end > data.nbytes:
         raise DecodeError("ipv6.truncated", f"{data.nbytes} of {end} octets")
     pseudo = int.from_bytes(data[8:40], "big") + header.next_header if verify else None
-    _upper(data[40:end], header.next_header, pseudo, layers)
+    _upper(data[40:end], header.next_header, pseudo, layers, unsummed_udp=False)
 
 
-def _upper(data: memoryview, protocol: int, pseudo: int | None, layers: list[Layer]) -> None:
-    """What an IP packet carries. `pseudo`: the pseudo-header's sum without length, or None: do not verify."""
+def _upper(data: memoryview, protocol: int, pseudo: int | None, layers: list[Layer], *, unsummed_udp: bool) -> None:
+    """What an IP packet carries. `pseudo`: the pseudo-header's sum without length, or None: do not verify.
+
+    `unsummed_udp`: a UDP checksum of 0 says that there is none (RFC 768), which IPv6 forbids (RFC 8200 section 8.1).
+    """
     if len(layers) >= _DEEPEST:
         layers.append(bytes(data))
     elif protocol == IPProtocol.TCP:
@@ -182,7 +185,8 @@ def _upper(data: memoryview, protocol: int, pseudo: int | None, layers: list[Lay
         layers.append(udp)
         if udp.length > data.nbytes:
             raise DecodeError("udp.truncated", f"{data.nbytes} of {udp.length} octets")
-        if pseudo is not None and udp.checksum and internet_checksum(data[: udp.length], pseudo + udp.length):
+        unsummed = unsummed_udp and udp.checksum == 0
+        if pseudo is not None and not unsummed and internet_checksum(data[: udp.length], pseudo + udp.length):
             raise DecodeError("udp.checksum", f"0x{udp.checksum:04x}")
         layers.append(bytes(data[8 : udp.length]))
     elif protocol == IPProtocol.ICMP:
