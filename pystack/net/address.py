@@ -72,8 +72,6 @@ class InterfaceAddress:
 
     def covers(self, address: bytes) -> bool:
         """Whether `address` lies on this network."""
-        if len(address) != len(self.network):
-            return False
         difference = int.from_bytes(address, "big") ^ int.from_bytes(self.network, "big")
         return difference >> (len(address) * 8 - self.prefix_length) == 0
 

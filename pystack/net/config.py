@@ -43,6 +43,6 @@ class NetConfig:
     icmp_error_rate: int = 1000
     """ICMP errors a second, all destinations together (RFC 1812, 4.3.2.8)."""
     icmp_error_burst: int = 50
-    echo_reply_rate: int = 10_000
+    echo_reply_rate: int = 20_000
     """Echo replies a second, all destinations together."""
-    echo_reply_burst: int = 1_000
+    echo_reply_burst: int = 2_000

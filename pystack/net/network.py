@@ -35,10 +35,10 @@ __all__ = ["Addressed", "Network"]
 
 @runtime_checkable
 class Addressed(Protocol):
-    """Offered by links whose address is given and not chosen: the kernel's own."""
+    """Offered by links whose address is given and not chosen: the kernel's own. None: a wrapper around one without."""
 
     @property
-    def address(self) -> AddressLike: ...
+    def address(self) -> AddressLike | None: ...
 
 
 class Network:

@@ -117,10 +117,6 @@ class Paths:
     def is_local(self, address: bytes) -> bool:
         return address in self._own or (len(address) == 4 and is_loopback(address))
 
-    def owner(self, address: bytes) -> Interface | None:
-        """The interface that has `address`."""
-        return self._own.get(address)
-
     def refresh(self, path: Path) -> Path:
         if path.generation == self.generation:
             return path

@@ -10,7 +10,7 @@ from pystack.units import SECOND
 from pystack.wire.arp import ARPOperation, ARPPacket
 from pystack.wire.ethernet import EthernetHeader
 from pystack.wire.mac import BROADCAST
-from tests.net.harness import OUR_MAC, OURS, PEER, PEER_MAC, Bench, octets
+from tests.net.harness import OUR_MAC, OURS, PEER, PEER_MAC, Bench, Node, octets
 
 ALL = str(BROADCAST)
 NOBODY = "00:00:00:00:00:00"
@@ -31,12 +31,21 @@ def use(bench: Bench, address: str) -> None:
 
 
 def test_an_interface_announces_its_address() -> None:
-    bench = Bench()
+    link, peer = MemoryLink.pair(macs=(OUR_MAC, PEER_MAC))
+    node = Node()
+    node.network.add_interface(link, f"{OURS}/24")
+    assert node.network.next_deadline() == 0
+    node.turn(0)
+    (frame,) = peer.receive(10, 0)
+    assert frame.to_bytes()[:14] == EthernetHeader(BROADCAST, OUR_MAC, 0x0806).to_bytes()
+    assert ARPPacket.from_bytes(frame.to_bytes()[14:]) == ARPPacket.request(OUR_MAC, OURS, OURS)  # RFC 5227, 2.3
+    assert node.network.next_deadline() is None
+
+
+def test_a_further_address_is_announced_too(bench: Bench) -> None:
     bench.network.add_address(bench.interface, "192.0.2.77/24")
     bench.network.flush(0)
-    (frame,) = bench.sent()
-    assert frame[:14] == EthernetHeader(BROADCAST, OUR_MAC, 0x0806).to_bytes()
-    assert ARPPacket.from_bytes(frame[14:]) == ARPPacket.request(OUR_MAC, "192.0.2.77", "192.0.2.77")
+    assert bench.sent_arp() == [ARPPacket.request(OUR_MAC, "192.0.2.77", "192.0.2.77")]
 
 
 def test_a_question_for_our_address_is_answered_by_unicast(bench: Bench) -> None:

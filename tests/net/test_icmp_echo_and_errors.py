@@ -232,6 +232,13 @@ def test_unreachable_codes_are_told_as_linux_tells_them(bench: Bench, code: int,
     assert (error.icmp_type, error.icmp_code) == (ICMPv4Type.UNREACHABLE, code)
 
 
+def test_notices_and_packets_read_well(bench: Bench) -> None:
+    bench.inject(icmp(ICMPv4Message.unreachable(3, our_packet()), src=ROUTER))
+    bench.inject(bench.udp_packet())
+    assert repr(bench.node.errors[0]) == "<PathError ECONNREFUSED (hard) 192.0.2.1 > 203.0.113.9 17>"
+    assert repr(bench.node.packets[0]) == "<IPPacket 192.0.2.2 > 192.0.2.1 protocol 17, 15 octets, on eth0>"
+
+
 def test_time_exceeded_is_soft_and_a_parameter_problem_hard(any_bench: Bench) -> None:
     any_bench.inject(icmp(ICMPv4Message.time_exceeded(0, our_packet())))
     any_bench.inject(icmp(ICMPv4Message.parameter_problem(9, our_packet(6))))

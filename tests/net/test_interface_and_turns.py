@@ -96,6 +96,23 @@ def test_a_hub_of_three_hosts(world: World) -> None:
     assert nodes[1].counters["ethernet.not_ours"] == 2  # the answer to the question, and the datagram
 
 
+def test_the_same_seed_sends_the_same_octets_at_the_same_times() -> None:
+    def run() -> list[tuple[int, bytes]]:
+        bench = Bench(config=NetConfig(icmp_error_burst=4))
+        sent = []
+        for number in range(40):
+            bench.inject(bench.udp_packet(protocol=132))
+            bench.node.send_udp(f"192.0.2.{2 + number % 3}", now=bench.now, dont_fragment=False)
+            bench.pass_time(2 * SECOND)
+            bench.inject_arp(ARPPacket.reply(PEER_MAC, PEER, OUR_MAC, OURS))
+            sent += [(bench.now, frame) for frame in bench.sent()]
+        return sent
+
+    first = run()
+    assert len(first) > 100
+    assert first == run()
+
+
 def test_two_hosts_behind_different_media_do_not_forward(world: World) -> None:
     hub, (left, right) = MemoryHub(), MemoryLink.pair(medium=Medium.IP)
     middle = world.node(hub.port(), "192.0.2.2/24")

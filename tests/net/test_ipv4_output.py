@@ -127,6 +127,22 @@ def test_a_super_segment_needs_a_link_that_cuts() -> None:
         send(bench, (bytes(30000),), csum_offset=16, gso_size=1448)
 
 
+def test_any_mix_of_ttl_and_tos_gets_the_right_header() -> None:
+    bench = Bench(Medium.IP)
+    for ttl in range(1, 101):
+        send(bench, ttl=ttl, tos=ttl)
+    headers = [IPv4Header.from_bytes(packet) for packet in bench.sent_packets()]
+    assert [header.ttl for header in headers] == list(range(1, 101))
+    assert all(header.dscp << 2 | header.ecn == header.ttl and header.checksum_valid for header in headers)
+
+
+@pytest.mark.parametrize("dst", ["255.255.255.255", "192.0.2.255"])
+def test_a_link_without_stations_broadcasts_as_it_sends(dst: str) -> None:
+    bench = Bench(Medium.IP)
+    send(bench, dst=dst)
+    assert [str(IPv4Header.from_bytes(packet).dst) for packet in bench.sent_packets()] == [dst]
+
+
 @pytest.mark.parametrize("dst", ["255.255.255.255", "192.0.2.255"])
 def test_broadcasts_go_to_the_broadcast_station(bench: Bench, dst: str) -> None:
     send(bench, dst=dst)

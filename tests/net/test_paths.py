@@ -274,6 +274,18 @@ def test_ethernet_needs_a_mac(node: Node) -> None:
         node.network.add_interface(Headless(), "192.0.2.1/24")
 
 
+def test_a_bound_any_address_binds_nothing(node: Node) -> None:
+    attach(node, "192.0.2.1/24")
+    assert node.network.path(octets(PEER), bytes(4)).src == octets(OURS)
+
+
+def test_a_wrapper_around_a_link_without_an_address_gives_none(node: Node) -> None:
+    class Wrapper(LoopbackLink):
+        address = None
+
+    assert node.network.add_interface(Wrapper()).addresses == []
+
+
 def test_repr_reads_as_addresses(node: Node) -> None:
     interface = attach(node, "192.0.2.1/24", "192.0.2.254")
     path = node.network.path(octets("203.0.113.1"))
