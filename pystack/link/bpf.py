@@ -3,12 +3,14 @@
 The kernel runs them before it queues a frame: what they refuse costs this process nothing.
 """
 
+import errno
 import socket
 import struct
 from array import array
 from collections.abc import Collection, Iterable
 from typing import Final
 
+from pystack.errors import os_error
 from pystack.wire.mac import MACAddress
 
 __all__ = ["DROP_ALL", "MOST_PORTS", "accept_icmp_types", "accept_ports", "accept_station", "attach"]
@@ -41,7 +43,10 @@ def attach(sock: socket.socket, program: bytes) -> None:
     """Have `sock` queue only what `program` accepts from now on; an earlier program is replaced without a gap."""
     code = array("B", program)
     address, octets = code.buffer_info()
-    sock.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, struct.pack("@HP", octets // 8, address))
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, struct.pack("@HP", octets // 8, address))
+    except PermissionError as error:
+        raise os_error(errno.EPERM, "this kernel wants root or CAP_BPF for socket filters") from error
 
 
 def accept_station(mac: MACAddress) -> bytes:

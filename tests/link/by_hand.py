@@ -1,7 +1,9 @@
 """Peers played by hand: packets built and read with `pystack.wire`, one by one."""
 
+import ctypes
 import os
 import select
+import struct
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -26,6 +28,7 @@ __all__ = [
     "sent",
     "tcp_packet",
     "udp_packet",
+    "without_capability",
 ]
 
 PATIENCE = 10.0
@@ -140,6 +143,21 @@ def as_nobody() -> Iterator[None]:
         yield
     finally:
         os.seteuid(0)
+
+
+@contextmanager
+def without_capability(number: int) -> Iterator[None]:
+    """Root, but for one of its capabilities (capabilities(7))."""
+    libc = ctypes.CDLL(None)
+    this_process = struct.pack("=Ii", 0x20080522, 0)  # _LINUX_CAPABILITY_VERSION_3
+    before = ctypes.create_string_buffer(24)  # effective, permitted, inheritable; the same for capabilities from 32 on
+    assert libc.capget(this_process, before) == 0
+    (effective,) = struct.unpack_from("=I", before)
+    assert libc.capset(this_process, struct.pack("=I", effective & ~(1 << number)) + before.raw[4:]) == 0
+    try:
+        yield
+    finally:
+        assert libc.capset(this_process, before) == 0
 
 
 def descriptors() -> int:
