@@ -77,8 +77,9 @@ class AddressResolution:
         else:
             to_us = target_mac == self.mac and not link_broadcast and self._is_ours(target)
             solicited = operation == ARPOperation.REPLY and to_us
-            log.debug("%s is at %s", address_text(sender), sender_mac.hex(":"))
-            if not self.cache.advertised(sender, sender_mac, now, solicited=solicited):
+            if self.cache.advertised(sender, sender_mac, now, solicited=solicited):
+                log.debug("%s is at %s", address_text(sender), sender_mac.hex(":"))
+            else:
                 self.counters["arp.untrusted" if operation == ARPOperation.REPLY else "arp.not_ours"] += 1
 
     def _answer(self, target: bytes, sender_mac: bytes, sender: bytes, now: Ns) -> None:

@@ -11,9 +11,9 @@ __all__ = ["NetConfig"]
 class NetConfig:
     """Times are nanoseconds. The defaults are those of the RFCs named, or Linux's where they name none."""
 
-    neighbour_limit: int = 512
-    """Neighbours per interface; the least recently used goes first."""
-    unresolved_limit: int = 64
+    neighbour_limit: int = 1024
+    """Neighbours per interface; those not used for longest go first."""
+    unresolved_limit: int = 256
     """Of these, so many whose link address is being asked for: strangers who make us answer to invented addresses
     cannot push out the neighbours that exist."""
     waiting_limit: int = 16

@@ -59,6 +59,8 @@ class Neighbour:
     state: Reachability
     used: Ns
     """When a packet last went to it, or it was created."""
+    placed: Ns = NEVER
+    """What `used` was when it last took its place in the order of eviction."""
     link_address: bytes = b""
     link_header: bytes = b""
     """What goes in front of a packet for it."""
@@ -195,9 +197,25 @@ class NeighbourCache:
 
     def _insert(self, neighbour: Neighbour) -> Neighbour:
         if len(self._entries) >= self.config.neighbour_limit:
-            self._evict(min(self._entries.values(), key=_usefulness))
-        self._entries[neighbour.address] = neighbour
+            self._make_room()
+        self._place(neighbour)
         return neighbour
+
+    def _make_room(self) -> None:
+        """Evict whoever came first and was not used since (second chance: constant time, amortised). Those being asked
+        for stay, as `unresolved_limit` bounds them: questions to us must not cut off our own."""
+        for _ in range(len(self._entries)):
+            first = next(iter(self._entries.values()))
+            if first.used == first.placed and first.state is not Reachability.INCOMPLETE:
+                break
+            self._place(first)
+        self._evict(next(iter(self._entries.values())))
+
+    def _place(self, neighbour: Neighbour) -> None:
+        """Put it last in the order of eviction."""
+        neighbour.placed = neighbour.used
+        self._entries.pop(neighbour.address, None)
+        self._entries[neighbour.address] = neighbour
 
     def _evict(self, neighbour: Neighbour) -> None:
         self.counters["neighbour.evicted"] += 1
@@ -240,9 +258,3 @@ class NeighbourCache:
             self._timers = [timer for timer in self._timers if timer[2].deadline == timer[0]]
             heapq.heapify(self._timers)
         heapq.heappush(self._timers, (deadline, self._armed, neighbour))
-
-
-def _usefulness(neighbour: Neighbour) -> tuple[bool, Ns]:
-    """Whoever was not used for longest goes first, but not while it is being asked for: others' questions to us fill
-    the table too, and must not cut off a resolution. (`unresolved_limit` bounds those.)"""
-    return neighbour.state is Reachability.INCOMPLETE, neighbour.used

@@ -202,6 +202,22 @@ def test_the_least_recently_used_neighbour_is_evicted() -> None:
     assert bench.counters["neighbour.evicted"] == 1
 
 
+def test_questions_to_us_do_not_cut_off_our_own() -> None:
+    bench = Bench(config=NetConfig(neighbour_limit=4))
+    bench.node.send_udp(PEER, b"waiting")
+    for last in range(10, 40):
+        bench.introduce(f"192.0.2.{last}", f"02:00:00:00:01:{last:02x}")
+    answer(bench)
+    assert [packet[28:] for packet in bench.sent_packets()] == [b"waiting"]
+
+
+def test_a_table_full_of_questions_makes_room_all_the_same() -> None:
+    bench = Bench(config=NetConfig(neighbour_limit=2))
+    for last in (10, 11, 12):
+        bench.node.send_udp(f"192.0.2.{last}")
+    assert [state(bench, f"192.0.2.{last}") is None for last in (10, 11, 12)] == [True, False, False]
+
+
 def test_invented_destinations_do_not_push_out_known_neighbours() -> None:
     bench = Bench(config=NetConfig(neighbour_limit=8, unresolved_limit=2))
     bench.introduce()
