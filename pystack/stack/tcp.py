@@ -36,6 +36,7 @@ __all__ = ["TCP", "Flow", "ListeningPort", "TCPService"]
 TCP = 6
 HEADERS = {4: 40, 16: 60}
 """Octets of IP and TCP header without options, by the length of an address."""
+OPTIONS_MAX = 40
 CHECKSUM_OFFSET = 16
 QUANTUM = 32
 """Segments that one connection may send before the next one's turn."""
@@ -56,6 +57,8 @@ class Flow:
     pseudo: int
     """Sum of the pseudo-header without its length."""
     alarm: Alarm
+    tso: int = 0
+    """Octets of payload that the link takes in one super-segment; 0: it takes none."""
     listener: "ListeningPort | None" = None
     """Where it waits until it is accepted."""
     on_progress: Callable[[Ns], None] | None = None
@@ -98,6 +101,14 @@ class Lingering:
 
 def flow_key(local: bytes, local_port: int, remote: bytes, remote_port: int) -> bytes:
     return remote + local + remote_port.to_bytes(2, "big") + local_port.to_bytes(2, "big")
+
+
+def _super_segment(path: Path) -> int:
+    """Octets of payload, options aside, that the path's link takes in one super-segment; 0: it takes none."""
+    capabilities = path.interface.capabilities
+    if not capabilities.tx_checksum:  # whoever cuts must finish the checksums
+        return 0
+    return max(0, capabilities.tso - HEADERS[len(path.dst)] - OPTIONS_MAX)
 
 
 @define(eq=False)
@@ -168,7 +179,7 @@ class TCPService:
     def push(self, flow: Flow, now: Ns) -> None:
         """Let the user's call take effect: what may be sent is sent at once."""
         while flow.path.interface.has_room:
-            segments = flow.connection.take_output(now, QUANTUM)
+            segments = flow.connection.take_output(now, QUANTUM, flow.tso)
             self._transmit(flow, segments, now)
             self.network.flush(now)
             if len(segments) < QUANTUM:
@@ -321,7 +332,7 @@ class TCPService:
             if not flow.path.interface.has_room:
                 stalled.append(flow)
                 continue
-            segments = flow.connection.take_output(now, QUANTUM)
+            segments = flow.connection.take_output(now, QUANTUM, flow.tso)
             self._transmit(flow, segments, now)
             budget -= len(segments)
             if len(segments) == QUANTUM:
@@ -385,7 +396,16 @@ class TCPService:
             checksum = 0xFFFF - ones_sum_buffers((header, *segment.payload), total)
             csum_offset = None
         sealed = header[:CHECKSUM_OFFSET] + checksum.to_bytes(2, "big") + header[CHECKSUM_OFFSET + 2 :]
-        self.network.send(path, TCP, sealed, segment.payload, segment.length, now, csum_offset=csum_offset)
+        self.network.send(
+            path,
+            TCP,
+            sealed,
+            segment.payload,
+            segment.length,
+            now,
+            csum_offset=csum_offset,
+            gso_size=segment.gso_size,
+        )
 
     # --- tables
 
@@ -407,6 +427,7 @@ class TCPService:
             path,
             pseudo_sum(local, remote, TCP),
             self.timers.alarm(lambda when: self._on_alarm(flow, when)),
+            _super_segment(path),
         )
         self._flows[flow.key] = flow
         self.ports.occupy(local_port)
