@@ -74,14 +74,17 @@ class ICMP:
             self.counters["icmp.rate_limited"] += 1
         else:
             quote = packet.datagram(ERROR_OCTETS - HEADER_OCTETS - HEADER.size)
-            self._answer(packet, pack_icmp(ICMPv4Type.UNREACHABLE, code, 0, quote), now, tos=0)
+            self._answer(packet, ICMPv4Type.UNREACHABLE, code, 0, quote, now, tos=0)
 
-    def _answer(self, packet: IPPacket, message: bytes, now: Ns, *, tos: int) -> None:
+    def _answer(self, packet: IPPacket, kind: int, code: int, rest: int, data: bytes, now: Ns, *, tos: int) -> None:
+        """A message back to the sender of `packet`; of `data`, what one datagram on that path holds."""
         try:
             path = self.paths.path(packet.src, packet.dst, broadcast=False)
-            self.output.send(path, IPProtocol.ICMP, message, (), 0, now, tos=tos, dont_fragment=False)
-        except OSError:  # no way back, or its path MTU is smaller still
+        except OSError:  # there is no way back
             self.counters["icmp.unanswerable"] += 1
+            return
+        message = pack_icmp(kind, code, rest, data[: path.mtu - HEADER_OCTETS - HEADER.size])
+        self.output.send(path, IPProtocol.ICMP, message, (), 0, now, tos=tos, dont_fragment=False)
 
     # --- in
 
@@ -113,9 +116,7 @@ class ICMP:
             raise DecodeError("icmp.echo_shared")  # the kernel answers
         if not self._replies.take(now):
             raise DecodeError("icmp.rate_limited")
-        path = self.paths.path(packet.src, packet.dst, broadcast=False)
-        data = _data(packet)[: path.mtu - HEADER_OCTETS - HEADER.size]
-        self._answer(packet, pack_icmp(ICMPv4Type.ECHO_REPLY, 0, rest, data), now, tos=packet.tos & 0xFC)
+        self._answer(packet, ICMPv4Type.ECHO_REPLY, 0, rest, _data(packet), now, tos=packet.tos & 0xFC)
 
     def _error(self, packet: IPPacket, kind: int, code: int, rest: int, now: Ns) -> None:
         """Somebody says that a packet of ours did not arrive. Whether it was ours, its flow must judge by the quote."""

@@ -78,13 +78,19 @@ def udp_header(length: int, src_port: int = 1, dst_port: int = 2) -> bytes:
 class Bench:
     """One node at 192.0.2.1/24 on a memory link, and the bare far end of the cable, where a test plays the peer."""
 
-    def __init__(self, medium: Medium = Medium.ETHERNET, config: NetConfig | None = None, **link: int | bool) -> None:
+    def __init__(
+        self,
+        medium: Medium = Medium.ETHERNET,
+        config: NetConfig | None = None,
+        gateway: str | None = PEER,
+        **link: int | bool,
+    ) -> None:
         self.medium = medium
         self.node = Node(config)
         self.network = self.node.network
         self.counters = self.node.counters
         ours, self.peer = MemoryLink.pair(medium=medium, macs=(OUR_MAC, PEER_MAC), **link)  # type: ignore[arg-type]
-        self.interface = self.network.add_interface(ours, f"{OURS}/24", PEER)
+        self.interface = self.network.add_interface(ours, f"{OURS}/24", gateway)
         self.now: Ns = 0
         self.node.turn(0)
         self.frames()

@@ -182,13 +182,14 @@ def test_a_rate_limited_error_is_counted() -> None:
     assert bench.counters["icmp.rate_limited"] >= 5
 
 
-def test_an_error_for_a_sender_without_a_way_back_is_dropped() -> None:
+def test_a_sender_without_a_way_back_gets_neither_error_nor_reply() -> None:
     ours, peer = MemoryLink.pair(medium=Medium.IP)
     lone = Node()
     lone.network.add_interface(ours, "192.0.2.1/24")
     peer.send([Frame((Bench.udp_packet(src="203.0.113.5", protocol=132),))], 0)
+    peer.send([Frame((icmp(ICMPv4Message.echo_request(1, 1), src="203.0.113.5"),))], 0)
     lone.turn(0)
-    assert lone.counters["icmp.unanswerable"] == 1
+    assert lone.counters["icmp.unanswerable"] == 2
 
 
 def test_the_kernels_address_stays_silent() -> None:
