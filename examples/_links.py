@@ -197,7 +197,7 @@ def attach(options: argparse.Namespace, destination: str | None = None) -> Itera
             attachment.link = pystack.CaptureLink(attachment.link, _recorder(options.pcap, medium, stack))
         if options.verbose:
             story = Story(sys.stderr, medium)
-            stack.enter_context(story.states())
+            stack.enter_context(story.states(attachment.address.ip))
             attachment.link = pystack.CaptureLink(attachment.link, story)
         yield attachment
 

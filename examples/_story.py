@@ -9,7 +9,7 @@ import textwrap
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from ipaddress import IPv4Address, ip_address
+from ipaddress import IPv4Address
 from typing import TextIO
 
 from attrs import define, field
@@ -42,7 +42,7 @@ from pystack.wire import (
 )
 from pystack.wire.seq import unwrap, wrap
 
-__all__ = ["STATES", "Conversation", "Story"]
+__all__ = ["STATES", "Conversation", "Story", "paragraph"]
 
 WIDTH = 110
 REMEMBERED = 1000
@@ -85,10 +85,11 @@ class Story:
             self._say(f"{moment} {arrow} ", text)
 
     @contextmanager
-    def states(self) -> Iterator[None]:
-        """While this lasts, the state changes that TCP logs are part of the story."""
+    def states(self, own: IPv4Address) -> Iterator[None]:
+        """While this lasts, the state changes that TCP logs are part of the story: those of connections from `own`,
+        since another host's, though in this process, are not visible from here."""
         logger = logging.getLogger("pystack.tcp")
-        handler = _StateHandler(self)
+        handler = _StateHandler(self, own)
         level = logger.level
         logger.addHandler(handler)
         logger.setLevel(logging.DEBUG)
@@ -98,14 +99,13 @@ class Story:
             logger.removeHandler(handler)
             logger.setLevel(level)
 
-    def state_change(self, where: str, old: str, new: str) -> None:
+    def state_change(self, port: int, old: State, new: State) -> None:
         with self._lock:
-            self._say(" " * 17, f"{where}: {old} -> {new} ({STATES.get(new, new)})")
+            self._say(" " * 13 + "=== ", f"our port {port}: {old} -> {new} ({STATES[str(new)]})")
 
     def _say(self, margin: str, text: str) -> None:
-        lines = textwrap.wrap(text, WIDTH - len(margin), break_long_words=False) or [""]
         with suppress(OSError, ValueError):  # nobody listens any more: the show goes on without us
-            print(margin + ("\n" + " " * len(margin)).join(lines), file=self._out, flush=True)
+            print(paragraph(margin, text), file=self._out, flush=True)
 
     def _sentence(self, frame: bytes) -> str:
         link_type = LinkType.ETHERNET if self._medium is Medium.ETHERNET else LinkType.RAW
@@ -139,20 +139,25 @@ class Story:
         return conversation.tell(sender, receiver, tcp, data)
 
 
+def paragraph(margin: str, text: str) -> str:
+    """`text` behind `margin`, its further lines under the first."""
+    lines = textwrap.wrap(text, WIDTH - len(margin), break_long_words=False)
+    return margin + ("\n" + " " * len(margin)).join(lines)
+
+
 class _StateHandler(logging.Handler):
     """Understands one message, "%s -> %s on %s: %r" with the states, the reason and the connection."""
 
-    def __init__(self, story: Story) -> None:
+    def __init__(self, story: Story, own: IPv4Address) -> None:
         super().__init__()
         self._story = story
+        self._own = own.packed
 
     @override
     def emit(self, record: logging.LogRecord) -> None:
         match record.args:
-            case (State() as old, State() as new, _, TCPConnection() as connection):
-                address = connection.local
-                place = ip_address(address) if isinstance(address, bytes) else address
-                self._story.state_change(f"{place} port {connection.local_port}", str(old), str(new))
+            case (State() as old, State() as new, _, TCPConnection() as connection) if connection.local == self._own:
+                self._story.state_change(connection.local_port, old, new)
 
 
 def _arp(packet: ARPPacket, ethernet: EthernetHeader) -> str:
@@ -264,7 +269,7 @@ class Conversation:
         me.note(first, end)
         me.heard = acked if acked is not None else me.heard
         me.window = window
-        return f"{parts[0]:<8}{' '.join(parts[1:])}: " + "; ".join(words or ["nothing new"]) + "."
+        return f"{parts[0]:<7} {' '.join(parts[1:])}: " + "; ".join(words or ["nothing new"]) + "."
 
 
 def _names(flags: int) -> str:

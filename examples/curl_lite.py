@@ -202,7 +202,7 @@ def connecting(target: Target) -> Iterator[None]:
         ) from error
     except OSError as error:
         raise Failure(
-            CANNOT_CONNECT, f"cannot connect to {where}: {sentence(error)}; does a server listen there?"
+            CANNOT_CONNECT, f"cannot connect to {where}: {sentence(error)}; check address and port"
         ) from error
 
 

@@ -11,7 +11,7 @@ import itertools
 from collections.abc import Callable
 
 from _links import Parser, count, run, seconds
-from _story import STATES, Conversation
+from _story import STATES, Conversation, paragraph
 from attrs import define, field
 
 from pystack import TCPConnection
@@ -77,7 +77,7 @@ class Wire:
     def _collect(self, side: Side) -> None:
         """Take what `side` wants to send, and note what has become of it."""
         self._watch(side)
-        while data := side.connection.recv(65536):
+        while data := side.connection.recv(65536, self.now):
             side.received += data
             self.say(side, f"reads {len(data)} octets; {len(side.received)} so far")
         for segment in side.connection.take_output(self.now, limit=64):
@@ -103,7 +103,7 @@ class Wire:
             side.state = state
 
     def say(self, side: Side, text: str) -> None:
-        print(f"{to_seconds(self.now) * 1000:10.1f} ms  {side.name:6}  {text}")
+        print(paragraph(f"{to_seconds(self.now) * 1000:10.1f} ms  {side.name:6}  ", text))
 
 
 def play(delay: Ns, lose: int) -> bool:
@@ -111,7 +111,7 @@ def play(delay: Ns, lose: int) -> bool:
     left = Side("left", "-->", TCPConnection("left", "right", 40000, 80, iss=1_000_000, mss=MSS))
     right = Side("right", "<--", TCPConnection("right", "left", 80, 40000, iss=2_000_000, mss=MSS))
     wire = Wire(left, right, delay, lose)
-    letter = bytes(range(256)) * 32
+    letter = bytes(128 | (place ^ place >> 7) & 127 for place in range(8192))  # no text: the story would quote it
 
     chapter("The handshake: right listens, left connects")
     right.connection.listen()

@@ -6,15 +6,21 @@ The exit status is 0 when an answer came (or none was waited for), 1 when none d
 import argparse
 import socket
 import sys
+from contextlib import suppress
 
 from _demo import DEMO_NAME, ECHO_PORT
-from _links import Attachment, Parser, attach, complain, count, link_options, run, sentence
+from _links import Attachment, Parser, attach, complain, count, link_options, run, seconds, sentence
 
 import pystack
 
 NO_ANSWER = 1
 TROUBLE = 2
 LARGEST = 65507
+
+
+def duration(text: str) -> float:
+    """For argparse: seconds, or 0."""
+    return 0.0 if text == "0" else seconds(text)
 
 
 def message_of(text: str) -> bytes:
@@ -30,7 +36,13 @@ def exchange(host: pystack.Host, address: tuple[str, int], message: bytes, wait:
     """
     with host.socket(type=socket.SOCK_DGRAM) as sock:
         sock.connect(address)
+        if not wait:
+            # The datagram would wait for ARP, and go down with the host: an echo has ARP done before.
+            with suppress(OSError):
+                host.ping(address[0])
         sock.send(message)
+        if not wait:
+            return None
         sock.settimeout(wait)
         try:
             return sock.recv(65535)

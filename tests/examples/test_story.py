@@ -199,11 +199,13 @@ def test_state_changes_are_told_while_the_story_lasts(told: Told) -> None:
     logger = logging.getLogger("pystack.tcp")
     level = logger.level
     ours = TCPConnection(IPv4Address(US).packed, IPv4Address(THEM).packed, 5000, 80, iss=0, mss=1460)
-    with told.story.states():
+    theirs = TCPConnection(IPv4Address(THEM).packed, IPv4Address(US).packed, 80, 5000, iss=0, mss=1460)
+    with told.story.states(IPv4Address(US)):
+        theirs.listen()
         ours.connect(0)
     ours.abort(0)
     said = " ".join(told.out.getvalue().split())
-    assert said == f"{US} port 5000: CLOSED -> SYN-SENT ({STATES['SYN-SENT']})"
+    assert said == f"=== our port 5000: CLOSED -> SYN-SENT ({STATES['SYN-SENT']})"
     assert logger.level == level
 
 
