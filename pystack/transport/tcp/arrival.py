@@ -393,6 +393,8 @@ class Arrival(Timeouts):
             payload = seg.payload if length == seg.length else cut(seg.payload, skip, length)
             if start == nxt:
                 self._take_text(payload, length, seg.gso_size, now)
+                if start + length < seq + seg.length:  # the peer goes beyond what it was allowed
+                    self._ack_due = self._output_due = True
             else:
                 receive.insert(start, payload, length)
                 self._reply_ack(now)

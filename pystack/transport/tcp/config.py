@@ -1,7 +1,7 @@
 """What of TCP can be set, for a stack as a whole or per connection."""
 
 from attrs import field, frozen
-from attrs.validators import ge, in_, le
+from attrs.validators import ge, le
 
 from pystack.transport.tcp.congestion import CONGESTION_CONTROLS
 from pystack.units import MS, SECOND, Ns
@@ -9,11 +9,16 @@ from pystack.units import MS, SECOND, Ns
 __all__ = ["TCPConfig"]
 
 
+def _registered(_config: object, _field: object, name: str) -> None:
+    if name not in CONGESTION_CONTROLS:
+        raise ValueError(f"no congestion control is called {name!r}: there are {', '.join(CONGESTION_CONTROLS)}")
+
+
 @frozen(kw_only=True)
 class TCPConfig:
     """Defaults follow Linux where the RFCs leave them free. Durations in nanoseconds, sizes in octets."""
 
-    congestion: str = field(default="newreno", validator=in_(CONGESTION_CONTROLS))
+    congestion: str = field(default="newreno", validator=_registered)
     """Name of a congestion control in the registry."""
     initial_window: int = field(default=10, validator=ge(1))
     """Segments sent before the first acknowledgement of data (RFC 6928)."""

@@ -92,14 +92,13 @@ class Output(TransmissionControlBlock):
                 self._resend(out, again, now)
         allowed = self.congestion.cwnd + recovery.inflation
         while queue.lost and len(out) < limit:
-            if queue.in_flight and queue.in_flight + mss > allowed:
-                break
             lost = queue.next_lost(mss)
             if lost is not None and lost.end > right:
                 if lost.start >= right and lost.start > self.snd_una:
                     break
                 lost = queue.next_lost(max(1, right - lost.start))
-            if lost is None:
+            if lost is None or (queue.in_flight and queue.in_flight + lost.end - lost.start > allowed):
+                self._cwnd_limited = True
                 break
             queue.on_resent(now)
             self._resend(out, lost, now)

@@ -93,14 +93,19 @@ class RetransmissionQueue:
         self.in_flight = 0
 
     def next_lost(self, limit: int) -> Range | None:
-        """The first range to be sent again, cut to `limit` octets. `on_resent` must follow when it leaves."""
-        if not self._lost:
+        """The first octets to be sent again, at most `limit`: ranges are cut, or joined, to fill a segment. `on_resent`
+        must follow when they leave."""
+        lost = self._lost
+        if not lost:
             return None
-        first = self._lost[0]
+        first = lost[0]
         if first.end - first.start > limit:
-            front = first.cut(limit)
-            self._lost.appendleft(front)
-            return front
+            first = first.cut(limit)
+            lost.appendleft(first)
+        while len(lost) > 1 and lost[1].end - first.start <= limit:
+            first.end = lost[1].end
+            first.transmits = max(first.transmits, lost[1].transmits)
+            del lost[1]
         return first
 
     def on_resent(self, now: Ns) -> None:

@@ -53,7 +53,8 @@ class ReceiveWindow:
         field = self.edge - nxt + (1 << shift) - 1 >> shift  # rounded up: the edge must not go back
         edge = nxt + (field << shift)
         if edge > self.edge:
-            if edge - nxt > offer + (self._buffer.limit >> 3):  # rounding has piled up beyond what can be afforded
+            buffer = self._buffer
+            if edge - nxt > buffer.limit - buffer.cost + (buffer.limit >> 3):  # rounding adds up: no more of it
                 return self.edge - nxt >> shift
             self.edge = edge
         return field
