@@ -16,9 +16,9 @@ TCP_OFFSET = 34
 IPV4_TYPE, TCP_PROTOCOL = 0x0800, 6
 SYN, RST, PSH, ACK = 2, 4, 8, 16
 HEADERS_OF_IP_AND_TCP = 40
-WINDOW_SHIFT = 4
+WINDOW_SHIFT = 5
 WINDOW = 0x8000
-"""With its shift 512 KiB: no more than a TAP's queue of 1,000 frames holds."""
+"""With its shift 1 MiB: no more than a TAP's queue of 1,000 frames holds."""
 
 FOLDS = tuple((shift, (1 << shift) - 1) for shift in (6144, 3072, 1536))
 

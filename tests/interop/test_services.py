@@ -136,34 +136,30 @@ def send_whole(sock: socket.socket, data: bytes) -> None:
 
 def test_many_clients_of_the_kernel_at_once(host: pystack.Host) -> None:
     """Each connection gets its own octets back, by half close on both sides."""
-    server = host.create_server(("", 7), backlog=32)
 
-    def echo() -> None:
-        connection, _ = server.accept()
+    def echo(connection: pystack.Socket) -> None:
         with connection:
             connection.settimeout(PATIENCE)
             while data := connection.recv(65536):
                 connection.sendall(data)
             connection.shutdown(socket.SHUT_WR)
 
-    def ask(number: int) -> bytes:
+    def ask(content: bytes) -> bytes:
         with kernel_socket(socket.SOCK_STREAM) as theirs:
             theirs.connect((OURS, 7))
-            sender = threading.Thread(target=send_whole, args=(theirs, content(number)))
+            sender = threading.Thread(target=send_whole, args=(theirs, content))
             sender.start()
             got = b"".join(iter(lambda: theirs.recv(65536), b""))
             sender.join()
             return got
 
-    def content(number: int) -> bytes:
-        return number.to_bytes(4, "big") * 50_000
-
-    with ThreadPoolExecutor(32) as pool:
-        served = [pool.submit(echo) for _ in range(16)]
-        answers = list(pool.map(ask, range(16)))
+    contents = [number.to_bytes(4, "big") * 50_000 for number in range(16)]
+    with ThreadPoolExecutor(32) as pool, host.create_server(("", 7), backlog=32) as server:
+        answers = [pool.submit(ask, content) for content in contents]
+        served = [pool.submit(echo, server.accept()[0]) for _ in contents]
+        assert [answer.result(PATIENCE) for answer in answers] == contents
         for future in served:
             future.result(PATIENCE)
-    assert answers == [content(number) for number in range(16)]
 
 
 @pytest.mark.parametrize("link", ["tap"])
