@@ -124,7 +124,7 @@ def test_curl_lite_demo(platform: dict[str, object]) -> None:
         sys.argv = ["curl_lite.py"]
         runpy.run_path("examples/curl_lite.py", run_name="__main__")
     """
-    assert run_elsewhere(platform, script).startswith("Hello from demo.pystack.")
+    assert "Hello from demo.pystack" in run_elsewhere(platform, script)
 
 
 @platforms
