@@ -1,4 +1,4 @@
-"""Every error this library raises on purpose. The class says whose fault it was: the peer's, the caller's, the link's."""
+"""Every error this library raises on purpose. The class says whose fault it was: peer, caller, link."""
 
 import errno
 import os
@@ -37,7 +37,7 @@ class PeerReset(PystackError, ConnectionResetError):
 
 
 class LinkDown(PystackError, OSError):
-    """The link is gone for good. `errno` is ENETDOWN; a link raises it once, and every socket bound to it fails with it."""
+    """The link is gone for good, and every socket bound to it fails with this. `errno` is ENETDOWN."""
 
     def __init__(self, message: str = "the link is down") -> None:
         super().__init__(errno.ENETDOWN, message)

@@ -1,6 +1,6 @@
 """Time as the core counts it: `int` nanoseconds on a clock that the caller chooses (0 is a legal value)."""
 
-from typing_extensions import TypeAlias
+from typing import TypeAlias
 
 __all__ = ["MS", "SECOND", "US", "Ns", "from_seconds", "to_seconds"]
 

@@ -44,7 +44,7 @@ class GSOType(enum.IntEnum):
 
 @frozen
 class Offload:
-    """The virtio-net header's content: what the sender left to the link. Offsets count octets from the frame's start."""
+    """The virtio-net header's content: what the sender left to the link. Offsets count octets of the frame."""
 
     checksum: Checksum = Checksum.COMPLETE
     csum_start: int = 0
@@ -89,7 +89,8 @@ class LinkCapabilities:
     rx_checksum: bool = False
     """It marks frames whose checksum is verified, or that never left this machine."""
     tso: int = field(default=0)
-    """Largest TCP super-segment it cuts by itself, in octets of IP packet, at most 65,535; 0 = none."""
+    """Largest TCP super-segment it cuts by itself, in octets of IP packet, at most 65,535; 0 = none. Needs
+    `tx_checksum`."""
     shares_host: bool = False
     """The kernel owns this address too: route own and 127/8 addresses out of this link, accept own source addresses
     from it, and drop silently whatever matches no socket of ours."""
@@ -99,7 +100,8 @@ class LinkCapabilities:
 class Link(Protocol):
     """Where frames leave and arrive. Never blocks, knows no IP, reads no clock.
 
-    Full is never an exception. A link that is gone for good raises `LinkDown` once, from `send` or `receive`.
+    Full is never an exception. A link that is gone for good raises `LinkDown` from `send` or `receive`; whoever uses it
+    after that may see it again.
     """
 
     @property

@@ -66,7 +66,8 @@ class Simulation:
         return min((each for each in deadlines if each is not None), default=None)
 
     def run_until(self, done: Callable[[], bool], *, timeout: Ns = 3600 * SECOND) -> None:
-        """Step until `done()`, which may act on the hosts. Raises `StateError` when that has not come after `timeout`, or never can."""
+        """Step until `done()`, which may act on the hosts. Raises `StateError` when that has not come after `timeout`,
+        or never can."""
         end = self.now + timeout
         self._settle()
         while not done():

@@ -24,6 +24,6 @@ class StackConfig:
     connection_limit: int = 65536
     """TCP connections in any other state."""
     udp_queue_octets: int = 212992
-    """Default receive queue of a UDP socket, in octets, each datagram charged `DATAGRAM_COST` more (Linux's default)."""
+    """Default receive queue of a UDP socket, each datagram charged `DATAGRAM_COST` octets more (Linux's default)."""
     echo_limit: int = 1024
     """Echo requests waiting for their reply."""

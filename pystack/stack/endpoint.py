@@ -5,9 +5,7 @@ from collections.abc import Callable, Mapping
 from errno import EBADF, EINVAL
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from socket import SocketKind
-from typing import TYPE_CHECKING, ClassVar, TypeVar
-
-from typing_extensions import TypeAlias
+from typing import TYPE_CHECKING, ClassVar, TypeAlias, TypeVar
 
 from pystack.errors import os_error
 from pystack.net.interface import Interface
@@ -135,8 +133,7 @@ class Endpoint(ABC):
     # --- names
 
     @abstractmethod
-    def getsockname(self) -> tuple[str, int]:
-        ...
+    def getsockname(self) -> tuple[str, int]: ...
 
     @abstractmethod
     def getpeername(self) -> tuple[str, int]:
@@ -188,5 +185,4 @@ class Endpoint(ABC):
         self._stack.delist(self)
 
     @abstractmethod
-    def _release(self, now: Ns) -> None:
-        ...
+    def _release(self, now: Ns) -> None: ...

@@ -3,8 +3,7 @@
 import socket
 import struct
 from errno import EINVAL, ENOPROTOOPT
-
-from typing_extensions import TypeAlias
+from typing import TypeAlias
 
 from pystack.errors import os_error
 

@@ -176,7 +176,9 @@ class Stack:
                 ports.release(binding)
                 raise
             return binding
-        port = ports.choose(address, lambda candidate: ports.is_free(candidate) and self._can_claim(claims, address, candidate))
+        port = ports.choose(
+            address, lambda candidate: ports.is_free(candidate) and self._can_claim(claims, address, candidate)
+        )
         return ports.bind(address, port, reuse=reuse)
 
     def _can_claim(self, claims: PortClaims, address: bytes, port: int) -> bool:

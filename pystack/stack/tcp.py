@@ -4,7 +4,7 @@ import logging
 from collections import Counter, deque
 from collections.abc import Callable
 from contextlib import suppress
-from errno import EADDRINUSE, EADDRNOTAVAIL, ENOBUFS
+from errno import EADDRINUSE, ENOBUFS
 
 from attrs import define, field
 
@@ -57,6 +57,8 @@ class Flow:
     pseudo: int
     """Sum of the pseudo-header without its length."""
     alarm: Alarm
+    mtu: int
+    """Octets of IP packet that the connection knows the path to take."""
     tso: int = 0
     """Octets of payload that the link takes in one super-segment; 0: it takes none."""
     listener: "ListeningPort | None" = None
@@ -157,7 +159,9 @@ class TCPService:
             raise
         return True
 
-    def listen(self, address: bytes, port: int, backlog: int, config: TCPConfig, wake: Callable[[Ns], None]) -> ListeningPort:
+    def listen(
+        self, address: bytes, port: int, backlog: int, config: TCPConfig, wake: Callable[[Ns], None]
+    ) -> ListeningPort:
         """Passive open. Raises EADDRINUSE."""
         if (address, port) in self._listeners:
             raise os_error(EADDRINUSE, f"another socket of this host listens on port {port}")
@@ -179,10 +183,10 @@ class TCPService:
     def push(self, flow: Flow, now: Ns) -> None:
         """Let the user's call take effect: what may be sent is sent at once."""
         while flow.path.interface.has_room:
-            segments = flow.connection.take_output(now, QUANTUM, flow.tso)
+            segments = self._collect(flow, now)
             self._transmit(flow, segments, now)
             self.network.flush(now)
-            if len(segments) < QUANTUM:
+            if not flow.connection.has_output(now):
                 break
         else:
             self._enqueue(flow)
@@ -291,7 +295,7 @@ class TCPService:
             return
         if error.mtu is not None:
             self.network.lower_path_mtu(error.dst, error.mtu, now)
-            connection.on_path_mtu(flow.path.mtu - HEADERS[len(error.dst)], now)
+            self._enqueue(flow)
         else:
             connection.on_path_error(error.errno, error.hard, now)
             if connection.state is State.CLOSED:
@@ -332,10 +336,10 @@ class TCPService:
             if not flow.path.interface.has_room:
                 stalled.append(flow)
                 continue
-            segments = flow.connection.take_output(now, QUANTUM, flow.tso)
+            segments = self._collect(flow, now)
             self._transmit(flow, segments, now)
             budget -= len(segments)
-            if len(segments) == QUANTUM:
+            if flow.connection.has_output(now):
                 self._ready.append(flow)
             else:
                 flow.queued = False
@@ -378,13 +382,18 @@ class TCPService:
             listening.on_progress(now)
         flow.listener = None
 
+    def _collect(self, flow: Flow, now: Ns) -> list[Segment]:
+        """What the connection sends now, cut for the path as it is now."""
+        mtu = flow.path.mtu
+        if mtu != flow.mtu:
+            flow.mtu = mtu
+            flow.connection.on_path_mtu(mtu - HEADERS[len(flow.path.dst)], now)
+        return flow.connection.take_output(now, QUANTUM, flow.tso)
+
     def _transmit(self, flow: Flow, segments: list[Segment], now: Ns) -> None:
         connection, path = flow.connection, flow.path
-        try:
-            for segment in segments:
-                self._send(segment, path, flow.pseudo, connection.local_port, connection.remote_port, now)
-        except OSError:  # EMSGSIZE: another connection has learnt of a smaller path MTU
-            connection.on_path_mtu(path.mtu - HEADERS[len(path.dst)], now)
+        for segment in segments:
+            self._send(segment, path, flow.pseudo, connection.local_port, connection.remote_port, now)
 
     def _send(self, segment: Segment, path: Path, pseudo: int, local_port: int, remote_port: int, now: Ns) -> None:
         header = segment.header_bytes(local_port, remote_port)
@@ -427,6 +436,7 @@ class TCPService:
             path,
             pseudo_sum(local, remote, TCP),
             self.timers.alarm(lambda when: self._on_alarm(flow, when)),
+            path.mtu,
             _super_segment(path),
         )
         self._flows[flow.key] = flow

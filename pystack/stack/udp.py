@@ -1,15 +1,13 @@
 """The UDP side of one host: which datagram belongs to which socket."""
 
 from collections import Counter
-from collections.abc import Callable
 from errno import EMSGSIZE
-from typing import Protocol, runtime_checkable
+from typing import Protocol
 
 from attrs import define, field
 
 from pystack.errors import DecodeError, os_error
 from pystack.net.errors import PathError
-from pystack.net.interface import Interface
 from pystack.net.network import Network
 from pystack.net.packet import IPPacket
 from pystack.net.path import Path

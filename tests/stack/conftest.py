@@ -1,5 +1,9 @@
 """Two hosts on one cable, in virtual time."""
 
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import pytest
 from attrs import define
 
@@ -10,6 +14,14 @@ from pystack.stack.config import StackConfig
 from pystack.stack.stack import Stack
 from pystack.stack.stream import StreamEndpoint
 from pystack.units import SECOND
+
+
+@contextmanager
+def raises_errno(*names: str) -> Iterator[None]:
+    """The block raises an `OSError` with one of these errnos."""
+    with pytest.raises(OSError) as caught:  # noqa: PT011 - the errno is what is matched
+        yield
+    assert errno.errorcode.get(caught.value.errno or 0) in names
 
 
 @define(eq=False)
@@ -61,10 +73,10 @@ class Pair:
         return b"".join(pieces)
 
     def send_all(self, endpoint: StreamEndpoint, data: bytes) -> None:
-        view = memoryview(data)
-        while view.nbytes:
-            rest = view
-            view = view[self.sim.wait(endpoint.submit(lambda now: endpoint.try_send(rest, now), None, self.now)) :]
+        left = [memoryview(data)]
+        while left[0].nbytes:
+            taken = self.sim.wait(endpoint.submit(lambda now: endpoint.try_send(left[0], now), None, self.now))
+            left[0] = left[0][taken:]
 
     def run(self, seconds: float = 1.0) -> None:
         """Let time pass."""

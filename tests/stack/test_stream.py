@@ -1,6 +1,5 @@
 """What a TCP socket does, seen through its endpoint: two hosts on a cable in virtual time."""
 
-import errno
 import socket
 import struct
 
@@ -10,12 +9,7 @@ from pystack.errors import LinkDown, PeerReset
 from pystack.stack.stream import StreamEndpoint
 from pystack.transport.tcp.state import State
 from pystack.units import MS, SECOND
-from tests.stack.conftest import Pair
-
-
-def errno_of(caught: pytest.ExceptionInfo[OSError]) -> str:
-    assert caught.value.errno is not None
-    return errno.errorcode[caught.value.errno]
+from tests.stack.conftest import Pair, raises_errno
 
 
 def test_a_connection_carries_data_both_ways(pair: Pair) -> None:
@@ -85,15 +79,13 @@ def test_an_absent_neighbour_is_host_unreachable(pair: Pair) -> None:
         return  # nobody to ask on a medium without neighbours
     client = pair.a.stream()
     client.connect(("192.0.2.77", 80), pair.now)
-    with pytest.raises(OSError, match="ARP") as caught:
+    with pytest.raises(OSError, match="No route to host: nobody answers ARP"):
         pair.sim.wait(client.submit(client.try_connected, None, pair.now))
-    assert errno_of(caught) == "EHOSTUNREACH"
 
 
 def test_no_route_is_network_unreachable(pair: Pair) -> None:
-    with pytest.raises(OSError) as caught:
+    with raises_errno("ENETUNREACH"):
         pair.a.stream().connect(("198.51.100.1", 80), pair.now)
-    assert errno_of(caught) == "ENETUNREACH"
 
 
 def test_connecting_to_silence_times_out_at_the_operation_s_deadline(pair: Pair) -> None:
@@ -158,12 +150,10 @@ def test_close_fails_what_is_pending_with_ebadf(pair: Pair) -> None:
     client, _ = pair.established()
     pending = client.submit(lambda now: client.try_recv(10, now), None, pair.now)
     client.close(pair.now)
-    with pytest.raises(OSError) as caught:
+    with raises_errno("EBADF"):
         pending.result()
-    assert errno_of(caught) == "EBADF"
-    with pytest.raises(OSError) as caught:
+    with raises_errno("EBADF"):
         client.try_recv(10, pair.now)
-    assert errno_of(caught) == "EBADF"
 
 
 def test_the_backlog_bounds_what_waits_and_the_next_syn_gets_no_answer(pair: Pair) -> None:
@@ -214,9 +204,8 @@ def test_half_open_connections_are_capped_and_end(pair: Pair) -> None:
 
 def test_connecting_twice_is_refused_locally(pair: Pair) -> None:
     client, _ = pair.established()
-    with pytest.raises(OSError) as caught:
+    with raises_errno("EISCONN"):
         client.connect(("192.0.2.2", 80), pair.now)
-    assert errno_of(caught) == "EISCONN"
 
 
 def test_calls_on_a_fresh_socket_say_that_it_is_not_connected(pair: Pair) -> None:
@@ -227,19 +216,16 @@ def test_calls_on_a_fresh_socket_say_that_it_is_not_connected(pair: Pair) -> Non
         lambda: fresh.shutdown(socket.SHUT_WR, pair.now),
         fresh.getpeername,
     ):
-        with pytest.raises(OSError) as caught:
+        with raises_errno("ENOTCONN"):
             call()
-        assert errno_of(caught) == "ENOTCONN"
 
 
 def test_binding_says_what_is_taken_and_what_is_not_ours(pair: Pair) -> None:
     pair.listen(80)
-    with pytest.raises(OSError) as caught:
+    with raises_errno("EADDRINUSE"):
         pair.b.stream().bind(("", 80), pair.now)
-    assert errno_of(caught) == "EADDRINUSE"
-    with pytest.raises(OSError) as caught:
+    with raises_errno("EADDRNOTAVAIL"):
         pair.b.stream().bind(("192.0.2.1", 81), pair.now)
-    assert errno_of(caught) == "EADDRNOTAVAIL"
     with pytest.raises(OverflowError, match="0-65535"):
         pair.b.stream().bind(("", 65536), pair.now)
 
@@ -268,9 +254,8 @@ def test_when_the_link_dies_every_socket_on_it_fails(pair: Pair) -> None:
         assert operation.done
         with pytest.raises(LinkDown):
             operation.result()
-    with pytest.raises(OSError) as caught:
+    with raises_errno("ENETDOWN"):
         conn.try_recv(10, pair.now)
-    assert errno_of(caught) == "ENETDOWN"
     client.abort(pair.now)
     pair.sim.run()
 
@@ -286,9 +271,8 @@ def test_options_are_read_back_and_take_effect(pair: Pair) -> None:
     assert client.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == 0
     client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 5))
     assert client.getsockopt(socket.SOL_SOCKET, socket.SO_LINGER, 8) == struct.pack("ii", 1, 5)
-    with pytest.raises(OSError) as caught:
+    with raises_errno("ENOPROTOOPT"):
         client.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
-    assert errno_of(caught) == "ENOPROTOOPT"
 
 
 def test_keepalive_finds_a_dead_peer(pair: Pair) -> None:
@@ -297,9 +281,8 @@ def test_keepalive_finds_a_dead_peer(pair: Pair) -> None:
         client.setsockopt(socket.IPPROTO_TCP, name, value)
     client.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     pair.link_b.close()
-    with pytest.raises(OSError) as caught:
+    with raises_errno("ETIMEDOUT", "EHOSTUNREACH"):
         pair.recv(client)
-    assert errno_of(caught) in ("ETIMEDOUT", "EHOSTUNREACH")
     assert 20 * SECOND < pair.now < 40 * SECOND
 
 

@@ -1,0 +1,299 @@
+"""What becomes of segments that belong to no living connection, of ICMP errors, and of connections without a user."""
+
+import errno
+import socket
+from ipaddress import IPv4Address
+
+import pytest
+
+from pystack import wire
+from pystack.link.base import Checksum, Frame, LinkCapabilities, Medium, Offload
+from pystack.link.memory import MemoryLink
+from pystack.sim.simulation import Simulation
+from pystack.stack.config import StackConfig
+from pystack.stack.stack import Stack
+from pystack.stack.stream import StreamEndpoint
+from pystack.transport.tcp.config import TCPConfig
+from pystack.transport.tcp.state import State
+from pystack.units import MS
+from tests.stack.conftest import Pair, make_pair, raises_errno
+
+HOST, PEER = IPv4Address("192.0.2.1"), IPv4Address("192.0.2.2")
+
+
+class Crafted:
+    """A stack whose only neighbour is the test: packets in and out are written and read by hand."""
+
+    def __init__(self, config: StackConfig | None = None) -> None:
+        self.sim = Simulation(1)
+        near, self.far = MemoryLink.pair(medium=Medium.IP)
+        self.stack = self.sim.stack(config)
+        self.stack.add_interface(near, "192.0.2.1/24")
+
+    def inject(self, packet: bytes, offload: Offload | None = None) -> None:
+        self.far.send([Frame((packet,), offload)], self.sim.now)
+        self.sim.step(self.sim.now)
+
+    def tcp(self, **fields: object) -> None:
+        header = wire.TCPHeader(**{"src_port": 5000, "dst_port": 80, "seq": 1000, "ack": 0, "window": 65535, **fields})
+        self.inject(wire.build(wire.IPv4Header(src=PEER, dst=HOST, protocol=6), header, b""))
+
+    def sent(self) -> list[tuple[wire.TCPHeader, bytes]]:
+        """TCP segments that the stack has sent since the last call."""
+        segments = []
+        for frame in self.far.receive(100, self.sim.now):
+            data = frame.to_bytes()
+            ip = wire.IPv4Header.from_bytes(data)
+            assert ip.protocol == 6
+            header = wire.TCPHeader.from_bytes(data[20:])
+            segments.append((header, data[20 + header.size :]))
+        return segments
+
+    def listen(self) -> StreamEndpoint:
+        server = self.stack.stream()
+        server.bind(("", 80), self.sim.now)
+        server.listen(8, self.sim.now)
+        return server
+
+    def establish(self) -> StreamEndpoint:
+        """A connection accepted from port 5000 of the peer, whose next octet is 1001."""
+        server = self.listen()
+        self.tcp(flags=wire.TCPFlags.SYN, options=(wire.MaximumSegmentSize(1460),))
+        ((answer, _),) = self.sent()
+        self.iss = answer.seq
+        self.tcp(flags=wire.TCPFlags.ACK, seq=1001, ack=self.iss + 1)
+        conn = server.try_accept(self.sim.now)
+        assert conn is not None
+        server.close(self.sim.now)
+        return conn
+
+    def quote(self, seq: int) -> bytes:
+        """The first octets of a segment of ours, as an ICMP error would quote it."""
+        ip = wire.IPv4Header(src=HOST, dst=PEER, protocol=6, total_length=1500)
+        return ip.to_bytes() + wire.TCPHeader(80, 5000, seq, 0, wire.TCPFlags.ACK, 1000).to_bytes()
+
+    def icmp(self, kind: int, code: int, rest: int, quote: bytes) -> None:
+        message = wire.ICMPv4Message(kind, code, rest, quote)
+        self.inject(wire.build(wire.IPv4Header(src=PEER, dst=HOST, protocol=1), message, b""))
+
+
+def test_a_segment_for_nobody_is_reset_with_its_own_ack() -> None:
+    host = Crafted()
+    host.tcp(flags=wire.TCPFlags.ACK, ack=777)
+    ((reset, _),) = host.sent()
+    assert (reset.flags, reset.seq) == (wire.TCPFlags.RST, 777)
+
+
+def test_a_syn_for_nobody_is_reset_and_acknowledged() -> None:
+    host = Crafted()
+    host.tcp(flags=wire.TCPFlags.SYN)
+    ((reset, _),) = host.sent()
+    assert (reset.flags, reset.seq, reset.ack) == (wire.TCPFlags.RST | wire.TCPFlags.ACK, 0, 1001)
+
+
+def test_a_reset_for_nobody_is_not_answered() -> None:
+    host = Crafted()
+    host.tcp(flags=wire.TCPFlags.RST)
+    assert host.sent() == []
+
+
+def test_a_listener_answers_nothing_but_a_syn() -> None:
+    host = Crafted()
+    host.listen()
+    host.tcp(flags=wire.TCPFlags.FIN)
+    host.tcp(flags=wire.TCPFlags.RST)
+    assert host.sent() == []
+    host.tcp(flags=wire.TCPFlags.ACK, ack=5)
+    ((reset, _),) = host.sent()
+    assert reset.flags == wire.TCPFlags.RST
+
+
+def test_a_bad_checksum_is_dropped_and_counted_unless_the_link_vouches() -> None:
+    host = Crafted()
+    good = wire.build(
+        wire.IPv4Header(src=PEER, dst=HOST, protocol=6), wire.TCPHeader(1, 2, 3, 0, wire.TCPFlags.SYN, 0), b""
+    )
+    bad = good[:36] + bytes((good[36] ^ 1,)) + good[37:]
+    host.inject(bad)
+    assert host.sent() == []
+    assert host.stack.counters["tcp.checksum"] == 1
+    for vouched in (Checksum.VERIFIED, Checksum.PARTIAL):
+        host.inject(bad, Offload(vouched))
+        assert len(host.sent()) == 1
+
+
+def test_garbage_is_counted_by_its_reason() -> None:
+    host = Crafted()
+    host.inject(wire.build(wire.IPv4Header(src=PEER, dst=HOST, protocol=6), b"short"))
+    assert host.stack.counters["tcp.short"] == 1
+
+
+def test_an_error_about_a_segment_in_flight_lowers_the_path_mtu_and_what_was_sent_is_cut_anew() -> None:
+    host = Crafted()
+    conn = host.establish()
+    conn.try_send(bytes(4000), host.sim.now)
+    assert [len(data) for _, data in host.sent()] == [1460, 1460]  # Nagle keeps the rest
+    host.icmp(3, 4, 1000, host.quote(host.iss + 1))
+    assert len(host.sent()[0][1]) == 1000 - 40
+    assert conn.info().snd_mss == 960
+
+
+@pytest.mark.parametrize("offset", [-1, 1_000_000])
+def test_an_error_that_quotes_nothing_in_flight_is_not_believed(offset: int) -> None:
+    host = Crafted()
+    conn = host.establish()
+    conn.try_send(bytes(4000), host.sim.now)
+    host.sent()
+    host.icmp(3, 4, 1000, host.quote(host.iss + 1 + offset))
+    assert conn.info().snd_mss == 1460
+    assert host.stack.counters["tcp.error_out_of_window"] == 1
+
+
+def test_a_hard_error_does_not_end_an_established_connection() -> None:
+    host = Crafted()
+    conn = host.establish()
+    conn.try_send(b"x", host.sim.now)
+    host.icmp(3, 3, 0, host.quote(host.iss + 1))
+    assert conn.state is State.ESTABLISHED
+
+
+def test_another_connection_s_path_mtu_is_respected() -> None:
+    host = Crafted()
+    conn = host.establish()
+    host.stack.network.lower_path_mtu(PEER.packed, 1000, host.sim.now)
+    conn.try_send(bytes(3000), host.sim.now)
+    assert [len(data) for _, data in host.sent()] == [960, 960, 960]  # Nagle keeps the rest
+
+
+def test_a_hard_error_ends_an_opening_connection_and_names_the_reporter() -> None:
+    host = Crafted()
+    client = host.stack.stream()
+    client.bind(("", 80), host.sim.now)
+    client.connect((str(PEER), 5000), host.sim.now)
+    ((syn, _),) = host.sent()
+    host.icmp(3, 3, 0, host.quote(syn.seq))
+    with pytest.raises(ConnectionRefusedError, match=r"192\.0\.2\.2 reports it"):
+        client.try_connected(host.sim.now)
+
+
+def test_a_soft_error_names_the_errno_when_connecting_times_out() -> None:
+    host = Crafted(StackConfig(tcp=TCPConfig(syn_retries=2)))
+    client = host.stack.stream()
+    client.bind(("", 80), host.sim.now)
+    client.connect((str(PEER), 5000), host.sim.now)
+    ((syn, _),) = host.sent()
+    host.icmp(3, 1, 0, host.quote(syn.seq))
+    assert client.try_connected(host.sim.now) is None
+    with raises_errno("EHOSTUNREACH"):
+        host.sim.wait(client.submit(client.try_connected, None, host.sim.now))
+
+
+def make_lingering(pair: Pair) -> tuple[StreamEndpoint, int]:
+    """A listener on `b`, and the client port of a connection whose TIME-WAIT `b` keeps."""
+    server = pair.listen()
+    client = pair.connect()
+    port = client.getsockname()[1]
+    conn = pair.accept(server)
+    conn.close(pair.now)
+    pair.run(0.01)
+    client.close(pair.now)
+    pair.run(0.01)
+    assert pair.b.tcp.flows == []
+    assert len(pair.b.tcp._lingering) == 1
+    return server, port
+
+
+def test_time_wait_is_a_record_that_a_new_syn_may_replace(pair: Pair) -> None:
+    server, port = make_lingering(pair)
+    pair.run(1.5)
+    again = pair.a.stream()
+    again.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    again.bind(("", port), pair.now)
+    again.connect(("192.0.2.2", 80), pair.now)
+    assert pair.sim.wait(again.submit(again.try_connected, 500 * MS, pair.now))
+    pair.send_all(again, b"fresh")
+    assert pair.recv(pair.accept(server)) == b"fresh"
+    assert pair.b.tcp._lingering == {}
+
+
+def test_time_wait_records_are_capped_oldest_first() -> None:
+    pair = make_pair(1, Medium.IP, StackConfig(time_wait_limit=3))
+    server = pair.listen()
+    for _ in range(5):
+        client = pair.connect()
+        pair.accept(server).close(pair.now)
+        pair.run(0.01)
+        client.close(pair.now)
+        pair.run(0.01)
+    assert len(pair.b.tcp._lingering) == 3
+    assert pair.b.counters["tcp.time_wait_evicted"] == 2
+    pair.sim.run()
+    assert pair.b.tcp._lingering == {}
+    assert pair.b.next_deadline() is None
+
+
+def test_the_connection_limit_holds_on_both_sides() -> None:
+    pair = make_pair(1, Medium.IP, StackConfig(connection_limit=2))
+    pair.listen()
+    for _ in range(2):
+        pair.connect()
+    with pytest.raises(OSError, match="connection_limit") as caught:
+        pair.a.stream().connect(("192.0.2.2", 80), pair.now)
+    assert caught.value.errno == errno.ENOBUFS
+
+
+def test_an_orphan_whose_peer_keeps_the_window_closed_is_dropped_after_a_minute(pair: Pair) -> None:
+    client, conn = pair.established()
+    while client.try_send(bytes(1 << 16), pair.now):
+        pair.run(0.05)
+    client.close(pair.now)
+    pair.run(200)
+    assert pair.a.tcp.flows == []
+    with pytest.raises(ConnectionResetError):
+        pair.recv_all(conn)
+
+
+def test_a_link_that_shares_its_host_is_silent_about_strangers() -> None:
+    near, far = MemoryLink.pair(medium=Medium.IP)
+    near._capabilities = LinkCapabilities(Medium.IP, 1500, shares_host=True)
+    sim = Simulation(1)
+    stack: Stack = sim.stack()
+    stack.add_interface(near, "192.0.2.1/24")
+    for header in (
+        wire.TCPHeader(1, 2, 3, 0, wire.TCPFlags.SYN, 0),
+        wire.UDPHeader(1, 2),
+        wire.ICMPv4Message.echo_request(1, 1),
+    ):
+        protocol = {wire.TCPHeader: 6, wire.UDPHeader: 17, wire.ICMPv4Message: 1}[type(header)]
+        packet = wire.build(wire.IPv4Header(src=PEER, dst=HOST, protocol=protocol), header, b"")
+        far.send([Frame((packet,))], sim.now)
+        sim.step(sim.now)
+    assert far.receive(10, sim.now) == []
+
+
+def test_stopping_a_host_ends_in_order_what_can_be_ended(pair: Pair) -> None:
+    client, conn = pair.established()
+    pair.send_all(client, bytes(100_000))
+    waiting = client.submit(lambda now: client.try_recv(1, now), None, pair.now)
+    pair.a.close(pair.now)
+    with raises_errno("EBADF"):
+        waiting.result()
+    assert pair.a.unfinished
+    assert len(pair.recv_all(conn)) == 100_000
+    assert not pair.a.unfinished
+    pair.a.drop(pair.now)
+    assert pair.a.tcp.flows == []
+
+
+def test_dropping_a_host_resets_what_is_not_finished(pair: Pair) -> None:
+    client, conn = pair.established()
+    pair.listen(81)
+    pair.b.close(pair.now)
+    pair.b.drop(pair.now)
+    pair.a.drop(pair.now)
+    pair.sim.run()
+    for stack in (pair.a, pair.b):
+        assert stack.tcp.flows == []
+        assert stack.next_deadline() is None
+    assert client.state is State.CLOSED
+    assert conn.closed
