@@ -34,7 +34,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     missing += missing_programs(*programs)
     if missing:
         reason = f"needs {', '.join(missing)}"
-        if os.environ.get("PYSTACK_REQUIRE_ALL") == "1":
+        if os.environ.get("PYSTACK_REQUIRE_ALL"):
             pytest.fail(reason, pytrace=False)
         pytest.skip(reason)
 
@@ -121,7 +121,10 @@ def current_namespace() -> int:
 
 @define(eq=False)
 class Cable:
-    """Two namespaces joined by a veth pair: interface `near` in one, `far` in the other, both up, without addresses."""
+    """Two namespaces joined by a veth pair: interface `near` in one, `far` in the other, both up.
+
+    Neither has an address, not even a link-local one: nobody speaks unasked.
+    """
 
     near: NetworkNamespace
     far: NetworkNamespace
@@ -152,8 +155,8 @@ def cable(netns: NetworkNamespace, make_netns: Callable[[], NetworkNamespace]) -
     """A neighbour for the namespace in which the test runs (`near`)."""
     far = make_netns()
     netns.ip(f"link add near type veth peer name far netns /proc/{os.getpid()}/fd/{far.descriptor}")
-    netns.ip("link set near up")
-    far.ip("link set far up")
+    netns.ip("link set near addrgenmode none up")
+    far.ip("link set far addrgenmode none up")
     return Cable(netns, far)
 
 

@@ -136,10 +136,12 @@ class RawIPLink(KernelLink):
     def _read(self) -> Frame | None:
         while self._ready:
             read = self._ready.popleft()
-            with contextlib.suppress(BlockingIOError):
+            try:
                 frame = read()
-                self._ready.append(read)
-                return frame
+            except BlockingIOError:
+                continue
+            self._ready.append(read)
+            return frame
         raise BlockingIOError
 
     @override

@@ -31,11 +31,7 @@ KERNEL, OURS = "192.0.2.1", "192.0.2.2"
 
 
 @pytest.fixture(autouse=True)
-def quiet(cable: Cable) -> None:
-    """Nobody on the cable speaks unasked: no IPv6."""
-    for namespace, name in ((cable.near, "near"), (cable.far, "far")):
-        namespace.ip(f"link set {name} addrgenmode none")
-        namespace.ip(f"addr flush dev {name}")
+def far_kernel(cable: Cable) -> None:
     cable.far.ip(f"addr add {KERNEL}/24 dev far")
 
 
