@@ -226,7 +226,7 @@ def _open(options: argparse.Namespace, destination: str | None, stack: ExitStack
                         f"--link {choice} needs --address: a free one of that network, like 10.0.0.50/24 "
                         "(the kernel keeps its own)"
                     )
-                link = pystack.PacketLink(choice.name)
+                link = pystack.PacketLink(choice.name or "")
                 attachment = Attachment(link, choice, address, gateway, gateway)
             case _:
                 link = pystack.RawIPLink(options.address.ip if options.address else _source_address(destination))

@@ -136,7 +136,7 @@ class TimedReader(io.RawIOBase):
 
     def __init__(self, sock: pystack.Socket, deadline: Deadline) -> None:
         self._sock = sock
-        self._stream = sock.makefile("rb", buffering=0)
+        self._stream = cast(io.RawIOBase, sock.makefile("rb", buffering=0))
         self._deadline = deadline
 
     @override
@@ -146,7 +146,7 @@ class TimedReader(io.RawIOBase):
     @override
     def readinto(self, buffer: Buffer) -> int | None:
         self._sock.settimeout(self._deadline.left())
-        return cast("int | None", self._stream.readinto(buffer))
+        return self._stream.readinto(buffer)
 
     @override
     def close(self) -> None:
@@ -185,7 +185,17 @@ class StackConnection(http.client.HTTPConnection):
     def connect(self) -> None:
         address = self._attachment.resolve(self.host)
         sock = self._pystack.create_connection((address, self.port), timeout=self._deadline.left())
+        self._sock = sock
         self.sock = cast(Any, TimedSocket(sock, self._deadline))
+
+    def take_leave(self) -> None:
+        """Say that we are done and wait a moment until the server does: a story deserves its end."""
+        if self.sock is not None:
+            with suppress(OSError):
+                self._sock.shutdown(socket.SHUT_WR)
+                self._sock.settimeout(1)
+                while self._sock.recv(PIECE):
+                    pass
 
 
 @contextmanager
@@ -341,6 +351,8 @@ def fetch(options: argparse.Namespace, output: Output) -> None:
                 location = response.headers.get("Location")
                 if not (options.location and location and response.status in (301, 302, 303, 307, 308)):
                     copy_body(response, target, output, quiet=options.verbose)
+                    if options.verbose or options.pcap:
+                        connection.take_leave()
                     return
                 target = Target.parse(urljoin(target.url, location.replace(" ", "%20")))
     raise Failure(

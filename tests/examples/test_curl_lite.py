@@ -158,8 +158,8 @@ def test_the_capture_holds_the_whole_exchange(run: Run, tmp_path: Path) -> None:
     lines = [describe(block.data, verify=True) for block in blocks if isinstance(block, EnhancedPacket)]
     assert not [line for line in lines if "checksum" in line]
     assert any("who-has 192.0.2.1" in line for line in lines)
-    assert sum("Flags [S" in line for line in lines) == 2
-    assert sum("Flags [F" in line for line in lines) == 2
+    assert sum("Flags [S" in line for line in lines) >= 2
+    assert sum("Flags [F" in line for line in lines) >= 2
 
 
 class TestTarget:
