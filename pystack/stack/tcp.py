@@ -65,6 +65,8 @@ class Flow:
     """Where it waits until it is accepted."""
     on_progress: Callable[[Ns], None] | None = None
     """The endpoint's reaction, called once per poll in which something happened to the connection."""
+    acknowledged: int = 0
+    """SND.UNA when the neighbour was last confirmed by it."""
     orphan: bool = False
     """Its user has closed it for good."""
     touched: bool = False
@@ -325,6 +327,9 @@ class TCPService:
         self._send_in_turn(now, budget)
         for flow in touched:
             flow.touched = False
+            if flow.connection.snd_una > flow.acknowledged:
+                flow.acknowledged = flow.connection.snd_una
+                self.network.confirm(flow.path, now)
             self._rest(flow, now)
             if flow.on_progress is not None:
                 flow.on_progress(now)
@@ -388,7 +393,7 @@ class TCPService:
         if mtu != flow.mtu:
             flow.mtu = mtu
             flow.connection.on_path_mtu(mtu - HEADERS[len(flow.path.dst)], now)
-        return flow.connection.take_output(now, QUANTUM, flow.tso)
+        return flow.connection.take_output(now, min(QUANTUM, flow.path.interface.room), flow.tso)
 
     def _transmit(self, flow: Flow, segments: list[Segment], now: Ns) -> None:
         connection, path = flow.connection, flow.path

@@ -298,3 +298,20 @@ def test_ports_are_not_given_out_again_at_once(pair: Pair) -> None:
         client.close(pair.now)
         pair.run(0.01)
     assert len(set(ports)) == 20
+
+
+def test_acknowledged_data_spares_the_neighbour_s_probes(pair: Pair) -> None:
+    if pair.link_a.capabilities.mac is None:
+        return  # no neighbours on this medium
+    client, conn = pair.established()
+    sent: list[bytes] = []
+    pair.run(60)  # long enough for the neighbour to count as unconfirmed
+    forward = pair.link_a.send
+    pair.link_a.send = lambda frames, now: (  # type: ignore[method-assign]
+        sent.extend(frame.to_bytes() for frame in frames) or forward(frames, now)
+    )
+    for _ in range(10):
+        pair.send_all(client, b"x")
+        assert pair.recv(conn) == b"x"
+        pair.run(2)
+    assert [frame for frame in sent if frame[12:14] == b"\x08\x06" and frame[20:22] == b"\0\1"] == []  # no question
