@@ -1,6 +1,4 @@
 import json
-import os
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -138,12 +136,8 @@ def test_what_does_not_fit_is_named() -> None:
         PcapngOption(65536).to_bytes()
 
 
-@pytest.mark.interop
+@pytest.mark.requires("tshark")
 def test_tshark_reads_what_we_write(tmp_path: Path) -> None:
-    tshark = shutil.which("tshark")
-    if tshark is None:
-        assert os.environ.get("PYSTACK_REQUIRE_ALL") != "1", "tshark is not installed"
-        pytest.skip("tshark is not installed")
     frame = build(
         EthernetHeader("02:00:00:00:00:01", "02:00:00:00:00:02"),
         IPv4Header("192.0.2.1", "192.0.2.2"),
@@ -165,7 +159,7 @@ def test_tshark_reads_what_we_write(tmp_path: Path) -> None:
         "tcp.payload",
     ]
     output = subprocess.run(
-        [tshark, "-r", capture, "-T", "json", "-o", "ip.check_checksum:TRUE", "-o", "tcp.check_checksum:TRUE"]
+        ["tshark", "-r", capture, "-T", "json", "-o", "ip.check_checksum:TRUE", "-o", "tcp.check_checksum:TRUE"]
         + [argument for field in fields for argument in ("-e", field)],
         check=True,
         capture_output=True,
