@@ -35,7 +35,7 @@ HERE = "127.0.0.1"
 OWN = bytes((127, 0, 0, 1))
 ANY = bytes(4)
 TCP, UDP = 6, 17
-PORT, MARKER = 40_000, 50_000
+PORT, MARKER = 20_000, 21_000  # below those that the kernel hands out by itself
 CAP_NET_BIND_SERVICE = 10
 
 
