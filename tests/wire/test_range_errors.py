@@ -1,5 +1,7 @@
 """A value that does not fit its place gives a `ValueError` that names the field, whichever field it is."""
 
+from collections.abc import Callable
+
 import attrs
 import pytest
 
@@ -13,6 +15,7 @@ from pystack.wire import (
     IPv4Header,
     IPv6Header,
     MaximumSegmentSize,
+    PseudoHeader,
     SectionHeader,
     TCPHeader,
     Timestamps,
@@ -73,3 +76,23 @@ def test_one_more_is_named(value: WireValue, field: str, bits: int, excess: int)
 def test_what_is_no_natural_number_is_named(value: WireValue, field: str, bits: int, wrong: object) -> None:
     with pytest.raises(ValueError, match=rf"{type(value).__name__}\.{field} must be"):
         attrs.evolve(value, **{field: wrong}).to_bytes()
+
+
+PSEUDO = PseudoHeader("192.0.2.1", "192.0.2.2", 6)
+
+
+@pytest.mark.parametrize(
+    ("seal", "message"),
+    [
+        (lambda: TCPHeader(1, 2, seq=1 << 32).sealed(PSEUDO), r"TCPHeader\.seq must be"),
+        (lambda: TCPHeader(1, "2").sealed(PSEUDO), r"TCPHeader\.dst_port must be .* not '2'"),  # type: ignore[arg-type]
+        (lambda: UDPHeader(1, 65536).sealed(PSEUDO, b""), r"UDPHeader\.dst_port must be"),
+        (lambda: IPv4Header("192.0.2.1", "192.0.2.2", ttl=-1).sealed(0), r"IPv4Header\.ttl must be"),
+        (lambda: IPv6Header("::1", "::2", flow_label=1 << 20).sealed(0), r"IPv6Header\.flow_label must be"),
+        (lambda: ICMPv4Message(8, rest=1 << 32).sealed(), r"ICMPv4Message\.rest must be"),
+        (lambda: ICMPv4Message.echo_request(1 << 16, 0), r"ICMPv4Message\.rest must be"),
+    ],
+)
+def test_sealing_names_it_too(seal: Callable[[], object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        seal()
