@@ -16,7 +16,9 @@ class StackConfig:
     ephemeral_ports: tuple[int, int] = (32768, 60999)
     """First and last port that are given out unasked (Linux's range)."""
     half_open_limit: int = 256
-    """Connections of one listener whose handshake is not finished; further SYNs are dropped."""
+    """Connections of one listener whose handshake is not finished; further SYNs are answered with a cookie."""
+    syn_cookies: bool = True
+    """False: they are dropped."""
     max_backlog: int = 4096
     """What `listen` may ask for; more is cut to this, as by Linux's somaxconn."""
     time_wait_limit: int = 16384

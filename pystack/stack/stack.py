@@ -24,6 +24,7 @@ from pystack.stack.tcp import TCP, TCPService
 from pystack.stack.timers import Timers
 from pystack.stack.udp import UDP, UDPService
 from pystack.transport.tcp.isn import ISNGenerator
+from pystack.transport.tcp.syncookie import SYNCookies
 from pystack.units import SECOND, Ns
 
 __all__ = ["Stack"]
@@ -75,6 +76,7 @@ class Stack:
             self._tcp_ports,
             self._tcp_claims,
             ISNGenerator(entropy(32)),
+            SYNCookies(entropy(32)),
             self.config,
         )
         self.udp = UDPService(self.network, self.counters)

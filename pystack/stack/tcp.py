@@ -23,9 +23,10 @@ from pystack.stack.timers import Alarm, Timers
 from pystack.transport.tcp.config import TCPConfig
 from pystack.transport.tcp.connection import TCPConnection
 from pystack.transport.tcp.isn import ISNGenerator
-from pystack.transport.tcp.listener import Listener
+from pystack.transport.tcp.listener import ACCEPT_QUEUE_FULL, HALF_OPEN_FULL, Listener
 from pystack.transport.tcp.segment import ACK, RST, SYN, Segment, reset_for
 from pystack.transport.tcp.state import State
+from pystack.transport.tcp.syncookie import COOKIE_LIFETIME, SYNCookies
 from pystack.transport.tcp.timewait import TimeWait
 from pystack.units import Ns
 from pystack.wire.checksum import ones_sum_buffers
@@ -90,6 +91,8 @@ class ListeningPort:
     queues: Listener[Flow]
     config: TCPConfig
     on_progress: Callable[[Ns], None]
+    cookies_until: Ns = 0
+    """Until then an ACK may bring back a cookie."""
 
 
 @define(eq=False)
@@ -105,6 +108,11 @@ class Lingering:
 
 def flow_key(local: bytes, local_port: int, remote: bytes, remote_port: int) -> bytes:
     return remote + local + remote_port.to_bytes(2, "big") + local_port.to_bytes(2, "big")
+
+
+def _ports(key: bytes) -> tuple[int, int]:
+    """Local and remote port of a flow's key."""
+    return int.from_bytes(key[-2:], "big"), int.from_bytes(key[-4:-2], "big")
 
 
 def _super_segment(path: Path) -> int:
@@ -123,6 +131,7 @@ class TCPService:
     ports: Ports
     claims: PortClaims
     numbers: ISNGenerator
+    cookies: SYNCookies
     config: StackConfig
     _flows: dict[bytes, Flow] = field(init=False, factory=dict)
     _lingering: dict[bytes, Lingering] = field(init=False, factory=dict)
@@ -243,45 +252,93 @@ class TCPService:
                 self._refuse(key, segment, packet, now)
 
     def _admit(self, listening: ListeningPort, key: bytes, segment: Segment, packet: IPPacket, now: Ns) -> None:
-        """LISTEN state, RFC 9293, section 3.10.7.2: only a plain SYN begins anything."""
+        """LISTEN state, RFC 9293, section 3.10.7.2: a plain SYN begins a connection, an ACK may bring a cookie back."""
         if segment.flags & RST:
             return
         if segment.flags & ACK:
-            self._refuse(key, segment, packet, now)
+            if not self._redeem(listening, key, segment, packet, now):
+                self._refuse(key, segment, packet, now)
             return
         if not segment.flags & SYN:
             return
         refusal = listening.queues.refusal
         if refusal or len(self._flows) >= self.config.connection_limit:
             self.counters[refusal or "tcp.connection_limit"] += 1
+            if refusal == HALF_OPEN_FULL and self.config.syn_cookies:
+                self._answer_with_cookie(listening, key, segment, packet, now)
             return
-        try:
-            path = self.network.path(packet.src, packet.dst)
-        except OSError:
-            self.counters["tcp.no_route"] += 1
+        flow = self._open_passively(listening, key, packet, None, now)
+        if flow is not None:
+            flow.connection.on_segment(segment, now)
+            self._touch(flow)
+
+    def _answer_with_cookie(
+        self, listening: ListeningPort, key: bytes, syn: Segment, packet: IPPacket, now: Ns
+    ) -> None:
+        """SYN-ACK without memory (RFC 4987, section 3.6): what a connection would answer, its numbers replaced."""
+        path = self._path_back(packet)
+        if path is None:
             return
-        remote_port = int.from_bytes(key[-4:-2], "big")
-        local_port = int.from_bytes(key[-2:], "big")
+        local_port, remote_port = _ports(key)
+        connection = self._new_connection(path, local_port, remote_port, listening.config, 0)
+        connection.listen()
+        connection.on_segment(syn, now)
+        for syn_ack in connection.take_output(now, 1):
+            self.cookies.answer(key, syn, syn_ack, now)
+            self._send(syn_ack, path, pseudo_sum(path.src, path.dst, TCP), local_port, remote_port, now)
+            self.counters["tcp.cookies_sent"] += 1
+            listening.cookies_until = now + COOKIE_LIFETIME
+
+    def _redeem(self, listening: ListeningPort, key: bytes, ack: Segment, packet: IPPacket, now: Ns) -> bool:
+        """Make the connection that a cookie stands for, as if its SYN had just been answered. False: no cookie."""
+        if now >= listening.cookies_until:
+            return False
+        syn = self.cookies.recover(key, ack, now)
+        if syn is None:
+            return False
+        refusal = listening.queues.refusal
+        if refusal == ACCEPT_QUEUE_FULL or len(self._flows) >= self.config.connection_limit:
+            self.counters[refusal or "tcp.connection_limit"] += 1
+            return True
+        flow = self._open_passively(listening, key, packet, ack.ack - 1 & 0xFFFF_FFFF, now)
+        if flow is not None:
+            self.counters["tcp.cookies_redeemed"] += 1
+            flow.connection.on_segment(syn, now)
+            flow.connection.take_output(now, 1)  # the SYN-ACK that the peer has
+            flow.connection.on_segment(ack, now)
+            self._touch(flow)
+        return True
+
+    def _open_passively(
+        self, listening: ListeningPort, key: bytes, packet: IPPacket, iss: int | None, now: Ns
+    ) -> Flow | None:
+        path = self._path_back(packet)
+        if path is None:
+            return None
+        local_port, remote_port = _ports(key)
         self.claims.acquire(path.interface, path.src, local_port)
-        flow = self._new_flow(path, local_port, remote_port, listening.config, now)
+        flow = self._new_flow(path, local_port, remote_port, listening.config, now, iss)
         flow.listener = listening
         listening.queues.opening(key, flow)
         flow.connection.listen()
-        flow.connection.on_segment(segment, now)
-        self._touch(flow)
+        return flow
+
+    def _path_back(self, packet: IPPacket) -> Path | None:
+        try:
+            return self.network.path(packet.src, packet.dst)
+        except OSError:
+            self.counters["tcp.no_route"] += 1
+            return None
 
     def _refuse(self, key: bytes, segment: Segment, packet: IPPacket, now: Ns) -> None:
         """Answer a segment that finds nobody with RST (RFC 9293, section 3.10.7.1)."""
         reset = reset_for(segment)
         if reset is None:
             return
-        try:
-            path = self.network.path(packet.src, packet.dst)
-        except OSError:
-            self.counters["tcp.no_route"] += 1
+        path = self._path_back(packet)
+        if path is None:
             return
-        remote_port = int.from_bytes(key[-4:-2], "big")
-        local_port = int.from_bytes(key[-2:], "big")
+        local_port, remote_port = _ports(key)
         self._send(reset, path, pseudo_sum(path.src, path.dst, TCP), local_port, remote_port, now)
 
     def on_path_error(self, error: PathError, now: Ns) -> None:
@@ -423,18 +480,27 @@ class TCPService:
 
     # --- tables
 
-    def _new_flow(self, path: Path, local_port: int, remote_port: int, config: TCPConfig, now: Ns) -> Flow:
-        local, remote = path.src, path.dst
-        connection = TCPConnection(
-            local,
-            remote,
+    def _new_connection(
+        self, path: Path, local_port: int, remote_port: int, config: TCPConfig, iss: int
+    ) -> TCPConnection:
+        return TCPConnection(
+            path.src,
+            path.dst,
             local_port,
             remote_port,
-            iss=self.numbers.isn(local, local_port, remote, remote_port, now),
-            mss=path.mtu - HEADERS[len(remote)],
+            iss=iss,
+            mss=path.mtu - HEADERS[len(path.dst)],
             config=config,
-            ts_offset=self.numbers.timestamp_offset(local, remote),
+            ts_offset=self.numbers.timestamp_offset(path.src, path.dst),
         )
+
+    def _new_flow(
+        self, path: Path, local_port: int, remote_port: int, config: TCPConfig, now: Ns, iss: int | None = None
+    ) -> Flow:
+        local, remote = path.src, path.dst
+        if iss is None:
+            iss = self.numbers.isn(local, local_port, remote, remote_port, now)
+        connection = self._new_connection(path, local_port, remote_port, config, iss)
         flow = Flow(
             flow_key(local, local_port, remote, remote_port),
             connection,
@@ -479,14 +545,13 @@ class TCPService:
         reply = lingering.record.on_segment(segment, now)
         lingering.alarm.set(lingering.record.deadline)
         if reply is not None:
-            remote_port = int.from_bytes(lingering.key[-4:-2], "big")
-            local_port = int.from_bytes(lingering.key[-2:], "big")
+            local_port, remote_port = _ports(lingering.key)
             self._send(reply, lingering.path, lingering.pseudo, local_port, remote_port, now)
 
     def _forget_lingering(self, lingering: Lingering) -> None:
         del self._lingering[lingering.key]
         lingering.alarm.cancel()
-        self._vacate(lingering.path, int.from_bytes(lingering.key[-2:], "big"))
+        self._vacate(lingering.path, _ports(lingering.key)[0])
 
     # --- the end of the host
 

@@ -297,3 +297,66 @@ def test_dropping_a_host_resets_what_is_not_finished(pair: Pair) -> None:
         assert stack.next_deadline() is None
     assert client.state is State.CLOSED
     assert conn.closed
+
+
+def flooded() -> tuple[Crafted, StreamEndpoint]:
+    """A host whose listener's half-open queue is full."""
+    host = Crafted(StackConfig(half_open_limit=4))
+    server = host.listen()
+    for port in range(4):
+        host.tcp(src_port=100 + port, flags=wire.TCPFlags.SYN)
+    assert len(host.sent()) == 4
+    return host, server
+
+
+def test_a_full_half_open_queue_answers_with_cookies_and_remembers_nothing() -> None:
+    host, server = flooded()
+    options = (wire.MaximumSegmentSize(1460), wire.SACKPermitted(), wire.Timestamps(5, 0), wire.WindowScale(7))
+    host.tcp(flags=wire.TCPFlags.SYN, options=options)
+    ((answer, _),) = host.sent()
+    assert answer.flags == wire.TCPFlags.SYN | wire.TCPFlags.ACK
+    assert len(host.stack.tcp.flows) == 4
+    (stamps,) = [option for option in answer.options if isinstance(option, wire.Timestamps)]
+    header = wire.TCPHeader(
+        5000, 80, 1001, answer.seq + 1, wire.TCPFlags.ACK, 500, options=(wire.Timestamps(6, stamps.value),)
+    )
+    host.inject(wire.build(wire.IPv4Header(src=PEER, dst=HOST, protocol=6), header, b"hello"))
+    conn = server.try_accept(host.sim.now)
+    assert conn is not None
+    assert conn.try_recv(10, host.sim.now) == b"hello"
+    assert conn.getpeername() == (str(PEER), 5000)
+    info = conn.info()
+    assert (info.snd_scale, info.timestamps, info.snd_wnd) == (7, True, 500 << 7)
+    assert conn.try_send(b"world", host.sim.now) == 5
+    assert b"".join(data for _, data in host.sent()) == b"world"
+
+
+def test_an_ack_without_a_cookie_is_reset_even_in_a_flood() -> None:
+    host, server = flooded()
+    host.tcp(flags=wire.TCPFlags.SYN)
+    ((answer, _),) = host.sent()
+    host.tcp(flags=wire.TCPFlags.ACK, seq=1001, ack=answer.seq + 2)
+    ((reset, _),) = host.sent()
+    assert reset.flags == wire.TCPFlags.RST
+    assert server.try_accept(host.sim.now) is None
+
+
+def test_cookies_are_looked_for_only_after_a_flood() -> None:
+    host, server = flooded()
+    host.tcp(flags=wire.TCPFlags.SYN)
+    ((answer, _),) = host.sent()
+    host.sim.step(300 * 1000 * MS)
+    while host.sim.step(300 * 1000 * MS):
+        pass
+    host.sent()
+    host.tcp(flags=wire.TCPFlags.ACK, seq=1001, ack=answer.seq + 1)
+    assert host.sent()[0][0].flags == wire.TCPFlags.RST
+    assert server.try_accept(host.sim.now) is None
+
+
+def test_without_cookies_a_full_queue_is_silent() -> None:
+    host = Crafted(StackConfig(half_open_limit=1, syn_cookies=False))
+    host.listen()
+    for port in (100, 101):
+        host.tcp(src_port=port, flags=wire.TCPFlags.SYN)
+    assert len(host.sent()) == 1

@@ -5,7 +5,10 @@ from typing import Generic, TypeVar
 
 from attrs import define, field
 
-__all__ = ["Listener"]
+__all__ = ["ACCEPT_QUEUE_FULL", "HALF_OPEN_FULL", "Listener"]
+
+ACCEPT_QUEUE_FULL = "tcp.accept_queue_full"
+HALF_OPEN_FULL = "tcp.half_open_full"
 
 C = TypeVar("C")
 
@@ -27,9 +30,9 @@ class Listener(Generic[C]):
     def refusal(self) -> str:
         """The drop counter's name for a SYN that would not be admitted now, or ""."""
         if len(self._ready) > self.backlog:
-            return "tcp.accept_queue_full"
+            return ACCEPT_QUEUE_FULL
         if len(self._half_open) >= self.half_open_limit:
-            return "tcp.half_open_full"
+            return HALF_OPEN_FULL
         return ""
 
     @property
