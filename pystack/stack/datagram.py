@@ -10,9 +10,9 @@ from pystack.errors import os_error
 from pystack.net.path import Path
 from pystack.stack import options
 from pystack.stack.endpoint import Address, Endpoint, address_octets, address_text, check_port
+from pystack.stack.flow import flow_key
 from pystack.stack.options import OptionKey
 from pystack.stack.ports import ANY
-from pystack.stack.tcp import flow_key
 from pystack.transport.udp import DatagramQueue
 from pystack.units import Ns
 

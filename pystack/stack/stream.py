@@ -11,9 +11,9 @@ from typing_extensions import Buffer, override
 from pystack.errors import os_error
 from pystack.stack import options
 from pystack.stack.endpoint import Address, Endpoint, address_octets, address_text, check_port
+from pystack.stack.flow import Flow, ListeningPort
 from pystack.stack.options import OptionKey
 from pystack.stack.ports import ANY
-from pystack.stack.tcp import Flow, ListeningPort
 from pystack.transport.tcp.config import TCPConfig
 from pystack.transport.tcp.info import TCPInfo
 from pystack.transport.tcp.state import State

@@ -1,6 +1,5 @@
 """The TCP side of one host: which segment belongs to which connection, when each may send, and where it ends."""
 
-import logging
 from collections import Counter, deque
 from collections.abc import Callable
 from contextlib import suppress
@@ -18,8 +17,9 @@ from pystack.net.path import Path
 from pystack.stack.claims import PortClaims
 from pystack.stack.config import StackConfig
 from pystack.stack.failure import failure_of
+from pystack.stack.flow import HEADERS, Flow, Lingering, ListeningPort, flow_key, ports_of, super_segment
 from pystack.stack.ports import ANY, Ports
-from pystack.stack.timers import Alarm, Timers
+from pystack.stack.timers import Timers
 from pystack.transport.tcp.config import TCPConfig
 from pystack.transport.tcp.connection import TCPConnection
 from pystack.transport.tcp.isn import ISNGenerator
@@ -32,95 +32,14 @@ from pystack.units import Ns
 from pystack.wire.checksum import ones_sum_buffers
 from pystack.wire.pseudo import pseudo_sum
 
-__all__ = ["TCP", "Flow", "ListeningPort", "TCPService"]
+__all__ = ["TCP", "TCPService"]
 
 TCP = 6
-HEADERS = {4: 40, 16: 60}
-"""Octets of IP and TCP header without options, by the length of an address."""
-OPTIONS_MAX = 40
 CHECKSUM_OFFSET = 16
 QUANTUM = 32
 """Segments that one connection may send before the next one's turn."""
 
 _HANDSHAKE = (State.LISTEN, State.SYN_SENT, State.SYN_RECEIVED)
-
-log = logging.getLogger("pystack.stack")
-
-
-@define(eq=False)
-class Flow:
-    """One connection in its place: its machine, where its packets go, and who is told."""
-
-    key: bytes
-    """What its inbound segments carry: remote and local address, remote and local port, as on the wire."""
-    connection: TCPConnection
-    path: Path
-    pseudo: int
-    """Sum of the pseudo-header without its length."""
-    alarm: Alarm
-    mtu: int
-    """Octets of IP packet that the connection knows the path to take."""
-    tso: int = 0
-    """Octets of payload that the link takes in one super-segment; 0: it takes none."""
-    listener: "ListeningPort | None" = None
-    """Where it waits until it is accepted."""
-    on_progress: Callable[[Ns], None] | None = None
-    """The endpoint's reaction, called once per poll in which something happened to the connection."""
-    acknowledged: int = 0
-    """SND.UNA when the neighbour was last confirmed by it."""
-    orphan: bool = False
-    """Its user has closed it for good."""
-    touched: bool = False
-    queued: bool = False
-
-    @property
-    def local(self) -> tuple[bytes, int]:
-        return self.path.src, self.connection.local_port
-
-    @property
-    def remote(self) -> tuple[bytes, int]:
-        return self.path.dst, self.connection.remote_port
-
-
-@define(eq=False)
-class ListeningPort:
-    """A passive open: new connections take their settings from it."""
-
-    address: bytes
-    port: int
-    queues: Listener[Flow]
-    config: TCPConfig
-    on_progress: Callable[[Ns], None]
-    cookies_until: Ns = 0
-    """Until then an ACK may bring back a cookie."""
-
-
-@define(eq=False)
-class Lingering:
-    """A TIME-WAIT record in its place."""
-
-    key: bytes
-    record: TimeWait
-    path: Path
-    pseudo: int
-    alarm: Alarm
-
-
-def flow_key(local: bytes, local_port: int, remote: bytes, remote_port: int) -> bytes:
-    return remote + local + remote_port.to_bytes(2, "big") + local_port.to_bytes(2, "big")
-
-
-def _ports(key: bytes) -> tuple[int, int]:
-    """Local and remote port of a flow's key."""
-    return int.from_bytes(key[-2:], "big"), int.from_bytes(key[-4:-2], "big")
-
-
-def _super_segment(path: Path) -> int:
-    """Octets of payload, options aside, that the path's link takes in one super-segment; 0: it takes none."""
-    capabilities = path.interface.capabilities
-    if not capabilities.tx_checksum:  # whoever cuts must finish the checksums
-        return 0
-    return max(0, capabilities.tso - HEADERS[len(path.dst)] - OPTIONS_MAX)
 
 
 @define(eq=False)
@@ -279,7 +198,7 @@ class TCPService:
         path = self._path_back(packet)
         if path is None:
             return
-        local_port, remote_port = _ports(key)
+        local_port, remote_port = ports_of(key)
         connection = self._new_connection(path, local_port, remote_port, listening.config, 0)
         connection.listen()
         connection.on_segment(syn, now)
@@ -315,7 +234,7 @@ class TCPService:
         path = self._path_back(packet)
         if path is None:
             return None
-        local_port, remote_port = _ports(key)
+        local_port, remote_port = ports_of(key)
         self.claims.acquire(path.interface, path.src, local_port)
         flow = self._new_flow(path, local_port, remote_port, listening.config, now, iss)
         flow.listener = listening
@@ -338,7 +257,7 @@ class TCPService:
         path = self._path_back(packet)
         if path is None:
             return
-        local_port, remote_port = _ports(key)
+        local_port, remote_port = ports_of(key)
         self._send(reset, path, pseudo_sum(path.src, path.dst, TCP), local_port, remote_port, now)
 
     def on_path_error(self, error: PathError, now: Ns) -> None:
@@ -508,7 +427,7 @@ class TCPService:
             pseudo_sum(local, remote, TCP),
             self.timers.alarm(lambda when: self._on_alarm(flow, when)),
             path.mtu,
-            _super_segment(path),
+            super_segment(path),
         )
         self._flows[flow.key] = flow
         self.ports.occupy(local_port)
@@ -545,13 +464,13 @@ class TCPService:
         reply = lingering.record.on_segment(segment, now)
         lingering.alarm.set(lingering.record.deadline)
         if reply is not None:
-            local_port, remote_port = _ports(lingering.key)
+            local_port, remote_port = ports_of(lingering.key)
             self._send(reply, lingering.path, lingering.pseudo, local_port, remote_port, now)
 
     def _forget_lingering(self, lingering: Lingering) -> None:
         del self._lingering[lingering.key]
         lingering.alarm.cancel()
-        self._vacate(lingering.path, _ports(lingering.key)[0])
+        self._vacate(lingering.path, ports_of(lingering.key)[0])
 
     # --- the end of the host
 

@@ -1,0 +1,95 @@
+"""What a stack remembers of TCP: connections in their place, listening ports, TIME-WAIT records."""
+
+from collections.abc import Callable
+
+from attrs import define
+
+from pystack.net.path import Path
+from pystack.stack.timers import Alarm
+from pystack.transport.tcp.config import TCPConfig
+from pystack.transport.tcp.connection import TCPConnection
+from pystack.transport.tcp.listener import Listener
+from pystack.transport.tcp.timewait import TimeWait
+from pystack.units import Ns
+
+__all__ = ["HEADERS", "Flow", "Lingering", "ListeningPort", "flow_key", "ports_of", "super_segment"]
+
+HEADERS = {4: 40, 16: 60}
+"""Octets of IP and TCP header without options, by the length of an address."""
+OPTIONS_MAX = 40
+
+
+@define(eq=False)
+class Flow:
+    """One connection in its place: its machine, where its packets go, and who is told."""
+
+    key: bytes
+    """What its inbound segments carry: remote and local address, remote and local port, as on the wire."""
+    connection: TCPConnection
+    path: Path
+    pseudo: int
+    """Sum of the pseudo-header without its length."""
+    alarm: Alarm
+    mtu: int
+    """Octets of IP packet that the connection knows the path to take."""
+    tso: int = 0
+    """Octets of payload that the link takes in one super-segment; 0: it takes none."""
+    listener: "ListeningPort | None" = None
+    """Where it waits until it is accepted."""
+    on_progress: Callable[[Ns], None] | None = None
+    """The endpoint's reaction, called once per poll in which something happened to the connection."""
+    acknowledged: int = 0
+    """SND.UNA when the neighbour was last confirmed by it."""
+    orphan: bool = False
+    """Its user has closed it for good."""
+    touched: bool = False
+    queued: bool = False
+
+    @property
+    def local(self) -> tuple[bytes, int]:
+        return self.path.src, self.connection.local_port
+
+    @property
+    def remote(self) -> tuple[bytes, int]:
+        return self.path.dst, self.connection.remote_port
+
+
+@define(eq=False)
+class ListeningPort:
+    """A passive open: new connections take their settings from it."""
+
+    address: bytes
+    port: int
+    queues: Listener[Flow]
+    config: TCPConfig
+    on_progress: Callable[[Ns], None]
+    cookies_until: Ns = 0
+    """Until then an ACK may bring back a cookie."""
+
+
+@define(eq=False)
+class Lingering:
+    """A TIME-WAIT record in its place."""
+
+    key: bytes
+    record: TimeWait
+    path: Path
+    pseudo: int
+    alarm: Alarm
+
+
+def flow_key(local: bytes, local_port: int, remote: bytes, remote_port: int) -> bytes:
+    return remote + local + remote_port.to_bytes(2, "big") + local_port.to_bytes(2, "big")
+
+
+def ports_of(key: bytes) -> tuple[int, int]:
+    """Local and remote port of a flow's key."""
+    return int.from_bytes(key[-2:], "big"), int.from_bytes(key[-4:-2], "big")
+
+
+def super_segment(path: Path) -> int:
+    """Octets of payload, options aside, that the path's link takes in one super-segment; 0: it takes none."""
+    capabilities = path.interface.capabilities
+    if not capabilities.tx_checksum:  # whoever cuts must finish the checksums
+        return 0
+    return max(0, capabilities.tso - HEADERS[len(path.dst)] - OPTIONS_MAX)
