@@ -26,13 +26,18 @@ class EtherType(IntEnum):
     IPV6 = 0x86DD
 
 
-_NAMES = {EtherType.IPV4: "IPv4", EtherType.ARP: "ARP", EtherType.VLAN: "802.1Q", EtherType.IPV6: "IPv6"}
+_NAMES: dict[int, str] = {
+    EtherType.IPV4: "IPv4",
+    EtherType.ARP: "ARP",
+    EtherType.VLAN: "802.1Q",
+    EtherType.IPV6: "IPv6",
+}
 
 
 def ethertype_name(ethertype: int) -> str:
     if ethertype < 0x600:
         return f"802.3 length {ethertype}"
-    return _NAMES.get(ethertype, "") or f"0x{ethertype:04x}"  # type: ignore[call-overload]
+    return _NAMES.get(ethertype) or f"0x{ethertype:04x}"
 
 
 def unpack_ethernet(data: Buffer) -> tuple[bytes, bytes, int]:

@@ -9,7 +9,8 @@ from typing_extensions import Buffer
 from pystack.errors import DecodeError
 from pystack.wire.arp import ARPPacket
 from pystack.wire.ethernet import EthernetHeader, VLANTag, ethertype_name
-from pystack.wire.icmp import ICMPMessage
+from pystack.wire.icmpv4 import ICMPv4Message
+from pystack.wire.icmpv6 import ICMPv6Message
 from pystack.wire.ipv4 import IPv4Flags, IPv4Header
 from pystack.wire.ipv6 import IPv6Header
 from pystack.wire.packet import Layer, dissect_into
@@ -77,7 +78,7 @@ def _packet(ip: IPv4Header | IPv6Header, inner: Layer | None, last: Layer, origi
             return _segment(ip, inner, length, origins)
         case UDPHeader():
             return f"{ip.src}.{inner.src_port} > {ip.dst}.{inner.dst_port}: UDP, length {inner.length - 8}"
-        case ICMPMessage():
+        case ICMPv4Message() | ICMPv6Message():
             return f"{ip.src} > {ip.dst}: {inner}{_quoted(inner)}"
     protocol = ip.protocol if isinstance(ip, IPv4Header) else ip.next_header
     text = f"{ip.src} > {ip.dst}: {_numbered(protocol)}"
@@ -121,10 +122,10 @@ def _segment(ip: IPv4Header | IPv6Header, tcp: TCPHeader, length: int | None, or
     return ", ".join(filter(None, parts))
 
 
-def _quoted(message: ICMPMessage) -> str:
+def _quoted(message: ICMPv4Message | ICMPv6Message) -> str:
     """Which packet an ICMP error is about."""
     try:
-        quoted: bytes = message.quoted  # type: ignore[attr-defined]
+        quoted = message.quoted
         ip: IPv4Header | IPv6Header
         if quoted[:1] and quoted[0] >> 4 == 6:
             ip = IPv6Header.from_bytes(quoted)

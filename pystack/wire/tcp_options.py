@@ -253,25 +253,30 @@ def _sack(area: bytes, at: int, length: int) -> SACK:
     return SACK(tuple(zip(edges[::2], edges[1::2], strict=True)))
 
 
+def _timestamps(area: bytes, at: int, _length: int) -> Timestamps:
+    _kind, _length, value, echo = _TIMESTAMPS.unpack_from(area, at)
+    return Timestamps(value, echo)
+
+
 def _user_timeout(area: bytes, at: int, _length: int) -> UserTimeout:
     value = area[at + 2] << 8 | area[at + 3]
     return UserTimeout(value & 0x7FFF, bool(value >> 15))
 
 
-_Parser: TypeAlias = Callable[[bytes, int, int], TCPOption]
+def _fast_open(area: bytes, at: int, length: int) -> FastOpen:
+    return FastOpen(area[at + 2 : at + length])
 
-_TIMESTAMPS_PARSER: _Parser = lambda area, at, _length: Timestamps(*_TIMESTAMPS.unpack_from(area, at)[2:])  # noqa: E731
 
-_PARSERS: dict[tuple[int, int], _Parser] = {
+_PARSERS: dict[tuple[int, int], Callable[[bytes, int, int], TCPOption]] = {
     (2, 4): lambda area, at, _length: MaximumSegmentSize(area[at + 2] << 8 | area[at + 3]),
     (3, 3): lambda area, at, _length: WindowScale(area[at + 2]),
     (4, 2): lambda _area, _at, _length: _SACK_PERMITTED,
     **{(5, 2 + 8 * blocks): _sack for blocks in range(5)},
-    (8, 10): _TIMESTAMPS_PARSER,
+    (8, 10): _timestamps,
     (28, 4): _user_timeout,
-    **{(34, length): lambda area, at, length: FastOpen(area[at + 2 : at + length]) for length in range(2, 41)},
+    **{(34, length): _fast_open for length in range(2, 41)},
 }
-"""By (kind, length on the wire); what is not here stays unknown."""
+"""By (kind, length on the wire), called with (area, place, length); what is not here stays unknown."""
 
 
 def parse_options(data: Buffer) -> tuple[TCPOption, ...]:
