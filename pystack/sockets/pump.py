@@ -88,6 +88,10 @@ class Pump:
         """Grows whenever a caller begins or ends to lead."""
         self._parked = False
         """The pump's thread waits for the leader to leave, and for nothing else."""
+        self._last_led_by = 0
+        """The thread of the last caller that led."""
+        self._summoned = False
+        """The pump's thread must lead now, without waiting for `GRACE`."""
         self._signalled = False
         """A link without a descriptor has called since the last poll."""
         self._dropped: deque[Endpoint] = deque()
@@ -203,6 +207,8 @@ class Pump:
         seat = self._seat
         if seat is not None:
             seat.wake()
+        else:
+            _unattended.add(self)
 
     def drop(self, endpoint: Endpoint) -> None:
         """Close `endpoint` soon: its socket was collected."""
@@ -228,7 +234,11 @@ class Pump:
         self._turnover += 1
         if self._seat is self._own:
             self._own.wake()
-        self._seat = self._lent
+        self._take(self._lent)
+
+    def _take(self, seat: Seat) -> None:
+        self._seat = seat
+        _unattended.discard(self)
 
     def _leave(self, waiter: _Waiter) -> None:
         """Under the lock. Hand the lead on, if `waiter` has it."""
@@ -275,6 +285,7 @@ class Pump:
     def _lead(self, waiter: _Waiter) -> None:
         seat = self._lent
         stirred = False
+        self._last_led_by = threading.get_ident()
         while True:
             with self._lock:
                 now = monotonic_ns()
@@ -286,6 +297,8 @@ class Pump:
                     return
                 if waiter.deadline is not None and (seat.until is None or waiter.deadline < seat.until):
                     seat.until = waiter.deadline
+            if _unattended:
+                _summon()
             seat.sleep(now)
             stirred = True
 
@@ -367,8 +380,10 @@ class Pump:
                     self._quit(now)
                 if self._ended:
                     return
-                if self._leader is None and self._turnover == seen:
-                    self._seat = seat
+                if self._leader is None and (self._turnover == seen or self._summoned):
+                    self._summoned = False
+                    seen = self._turnover
+                    self._take(seat)
                     self._turn(seat, now, stirred=True)
                 else:
                     self._parked = self._leader is not None and self._turnover == seen
@@ -430,6 +445,7 @@ class Pump:
             return
         self._ended = True
         _living.discard(self)
+        _unattended.discard(self)
         for interface in self._stack.interfaces:
             interface.link.set_waker(None)
             with suppress(Exception):
@@ -468,6 +484,21 @@ def _is_late(waiter: _Waiter, now: Ns) -> bool:
 _living: "weakref.WeakSet[Pump]" = weakref.WeakSet()
 
 
+_unattended: set[Pump] = set()
+"""Pumps whose links have called while nobody led. Their own threads will see after `GRACE`, and mostly the caller that
+led last comes back before."""
+
+
+def _summon() -> None:
+    """This thread is about to sleep on one Host. Where it led before, it will not come back soon."""
+    thread = threading.get_ident()
+    for pump in list(_unattended):
+        if pump._last_led_by == thread:
+            _unattended.discard(pump)
+            pump._summoned = True
+            pump._own.wake()
+
+
 def _close_all() -> None:
     """At the interpreter's exit: what nobody has closed leaves no interface behind."""
     for pump in list(_living):
@@ -478,6 +509,7 @@ def _forget_all() -> None:
     for pump in list(_living):
         pump._forget()
     _living.clear()
+    _unattended.clear()
 
 
 atexit.register(_close_all)

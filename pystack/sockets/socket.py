@@ -304,7 +304,8 @@ class Socket:
         position is behind them afterwards, also when an exception ends the call."""
         if "b" not in getattr(file, "mode", "b"):
             raise ValueError("file should be opened in binary mode")
-        self._stream_only("sendfile")
+        if not isinstance(self._endpoint, StreamEndpoint):
+            raise ValueError("only SOCK_STREAM type sockets are supported")
         if count is not None and count <= 0:
             raise ValueError(f"count must be a positive integer (got {count!r})")
         if self._timeout == 0:
