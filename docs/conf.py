@@ -1,7 +1,10 @@
 """Sphinx configuration. `sphinx-build -W docs docs/_build/html` makes the pages."""
 
+import re
 import sys
 from pathlib import Path
+
+from sphinx.application import Sphinx
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
@@ -24,3 +27,16 @@ default_role = "code"  # docstrings put names in single backticks
 
 html_theme = "furo"
 html_title = "pystack"
+
+
+def _escape(app: Sphinx, what: str, name: str, obj: object, options: object, lines: list[str]) -> None:
+    """Docstrings are prose with `code` in it, not reStructuredText: its other marks mean themselves."""
+    for number, line in enumerate(lines):
+        if not line.lstrip().startswith((">>>", "...")):
+            parts = line.split("`")
+            parts[::2] = [re.sub(r"(?<=\w)_(?!\w)|[*|]", r"\\\g<0>", part) for part in parts[::2]]
+            lines[number] = "`".join(parts)
+
+
+def setup(app: Sphinx) -> None:
+    app.connect("autodoc-process-docstring", _escape)
