@@ -78,8 +78,8 @@ def _arrow(before: State, after: State, label: str, edges: Collection[tuple[Stat
 def _labelled(path: str, place: Point, label: str) -> str:
     return (
         f'<path d="{path}" fill="none" stroke="currentColor" marker-end="url(#head)"/>'
-        f'<text x="{place[0]:.0f}" y="{place[1]:.0f}" fill="currentColor" stroke="var(--color-background-primary, white)" '
-        f'stroke-width="5" paint-order="stroke">{escape(label)}</text>'
+        f'<text x="{place[0]:.0f}" y="{place[1]:.0f}" fill="currentColor" stroke-width="5" paint-order="stroke" '
+        f'stroke="var(--color-background-primary, white)">{escape(label)}</text>'
     )
 
 
