@@ -51,8 +51,18 @@ CLONE_NEWNET = 0x40000000
 KERNEL, OURS, PREFIX = "192.0.2.1", "192.0.2.2", 24
 """The two ends of a device that pystack makes. Every test has a network namespace of its own, so none collide."""
 
-VERIFIED = ("ip", "tcp", "udp")
-"""The protocols whose checksums tshark is asked to verify; ICMP's and the header's it always does."""
+TSHARK_OPTIONS = (
+    *(word for protocol in ("ip", "tcp", "udp") for word in ("-o", f"{protocol}.check_checksum:TRUE")),
+    *("-o", "tcp.desegment_tcp_streams:FALSE", "-d", "tcp.port==0-65535,data", "-d", "udp.port==0-65535,data"),
+)
+"""Verify checksums, and take payloads for octets: random ones look like some protocol now and then, malformed."""
+TSHARK_COMPLAINTS = " || ".join(
+    [
+        "_ws.malformed",
+        '_ws.expert.severity == "Error"',
+        *(f'{protocol}.checksum.status == "Bad"' for protocol in ("ip", "tcp", "udp", "icmp")),
+    ]
+)
 
 
 def need(*programs: str) -> None:
@@ -208,12 +218,9 @@ def sha256(path: Path) -> str:
 def wrong_frames(capture: Path) -> list[str]:
     """The frames of `capture` that tshark finds malformed or with a bad checksum. Fails when it holds none."""
     need("tshark")
-    options = [word for protocol in VERIFIED for word in ("-o", f"{protocol}.check_checksum:TRUE")]
-    bad = " || ".join(f'{protocol}.checksum.status == "Bad"' for protocol in (*VERIFIED, "icmp"))
-    lines = ["tshark", "-r", str(capture), *options, "-Y"]
-    wrong = run(*lines, f"_ws.malformed || {bad}", timeout=120).stdout.splitlines()
-    assert run(*lines, "frame", "-c", "1").stdout, f"{capture} holds no frame"
-    return wrong
+    command = ["tshark", "-n", "-r", str(capture), *TSHARK_OPTIONS, "-Y"]
+    assert run(*command, "frame", "-c", "1").stdout, f"{capture} holds no frame"
+    return run(*command, TSHARK_COMPLAINTS, timeout=120).stdout.splitlines()
 
 
 @define
