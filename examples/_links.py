@@ -234,7 +234,8 @@ def _open(options: argparse.Namespace, destination: str | None, stack: ExitStack
     except socket.gaierror:
         raise
     except (OSError, ValueError) as error:
-        raise SetupError(f"--link {choice}: {sentence(error)}") from error
+        hint = "; --link memory needs no privilege" if isinstance(error, PermissionError) else ""
+        raise SetupError(f"--link {choice}: {sentence(error)}{hint}") from error
     stack.callback(link.close)
     return attachment
 
@@ -248,10 +249,15 @@ def _first_other(address: IPv4Interface) -> str:
 
 
 def _source_address(destination: str | None) -> IPv4Address:
-    """The address of this machine that its kernel would use to reach `destination`. Nothing is sent for that."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.connect((str(resolve(destination or "127.0.0.1")[0]), 9))
+    """The address of this machine that its kernel would use to reach `destination`. Nothing is sent for that.
+
+    Without a route it is the loopback's, from where connecting fails as it should. Raises `gaierror`.
+    """
+    target = resolve(destination or "127.0.0.1")[0]
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe, suppress(OSError):
+        probe.connect((str(target), 9))
         return IPv4Address(probe.getsockname()[0])
+    return IPv4Address("127.0.0.1")
 
 
 def _recorder(path: str, medium: Medium, stack: ExitStack) -> pystack.PcapngSink:

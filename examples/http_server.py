@@ -6,6 +6,7 @@ shows what it was given, and that is all.
 """
 
 import argparse
+import errno
 import functools
 import io
 import os
@@ -83,7 +84,8 @@ def main() -> int:
     except BrokenPipeError:
         raise
     except OSError as error:
-        complain(sentence(error))
+        hint = "; choose another with --port" if error.errno == errno.EADDRINUSE else ""
+        complain(f"{sentence(error)}{hint}")
         return TROUBLE
     except KeyboardInterrupt:
         complain("interrupted: stopped serving")
