@@ -163,6 +163,7 @@ class Arrival(Timeouts):
         self._window_scaling = self._window_scaling and seg.window_scale is not None
         if self._window_scaling:
             self._snd_scale = min(seg.window_scale or 0, _MAX_SHIFT)  # RFC 7323 section 2.3
+            self._window.shift = self._window.wanted_shift
         self._choose_mss()
         self.snd_wnd = seg.window  # never scaled in a SYN
         self._max_snd_wnd = seg.window
@@ -171,8 +172,6 @@ class Arrival(Timeouts):
 
     def _synchronized(self, seg: Segment, seq: int, ack: int, now: Ns) -> None:
         """Our SYN is acknowledged: the connection carries data from now on."""
-        if self._window_scaling:
-            self._window.shift = self._window.wanted_shift
         self._begin_congestion()
         if self._syn_retransmits > 1:  # RFC 6928 section 2
             self.congestion.cwnd = self.snd_mss
@@ -208,12 +207,12 @@ class Arrival(Timeouts):
                 self._ts_recent = seg.ts_val or 0  # RFC 7323 section 4.3 (2)
                 self._ts_recent_at = now
             return True
-        if self.state is _SYN_RECEIVED and seg.flags & (SYN | RST) == SYN and seq == self.irs:
-            if not seg.flags & ACK:  # the peer has not heard our SYN-ACK
-                self._queue.mark_all_lost()
-                self._output_due = True
-                return False
-            return True  # simultaneous open: its SYN is old, its ACK is not
+        if self.snd_una == self.iss and seg.flags & (SYN | RST) == SYN and seq == self.irs:
+            if seg.flags & ACK:
+                return True  # simultaneous open: its SYN is old, its ACK is not
+            self._queue.mark_all_lost()  # the peer has not heard our SYN-ACK
+            self._output_due = True
+            return False
         if not seg.flags & RST:
             self._answer_unacceptable(seg, seq, now)
         return False
@@ -243,13 +242,12 @@ class Arrival(Timeouts):
         section 4.2."""
         if not seg.flags & SYN:
             return True
-        if self.state is _SYN_RECEIVED:
-            if seq == self.irs:  # simultaneous open
-                return True
-            if not self._active:
-                self._move(Got.SYN)
-                return False
-        self._challenge_ack(now)
+        if self.snd_una == self.iss and seq == self.irs:  # simultaneous open
+            return True
+        if self.state is _SYN_RECEIVED and not self._active:
+            self._move(Got.SYN)
+        else:
+            self._challenge_ack(now)
         return False
 
     def _check_ack(self, seg: Segment, seq: int, now: Ns) -> bool:

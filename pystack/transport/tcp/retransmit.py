@@ -102,10 +102,14 @@ class RetransmissionQueue:
         if first.end - first.start > limit:
             first = first.cut(limit)
             lost.appendleft(first)
-        while len(lost) > 1 and lost[1].end - first.start <= limit:
-            first.end = lost[1].end
-            first.transmits = max(first.transmits, lost[1].transmits)
-            del lost[1]
+        while len(lost) > 1 and first.end - first.start < limit:
+            second = lost[1]
+            first.end = min(second.end, first.start + limit)
+            first.transmits = max(first.transmits, second.transmits)
+            if first.end < second.end:
+                second.start = first.end
+            else:
+                del lost[1]
         return first
 
     def on_resent(self, now: Ns) -> None:

@@ -96,8 +96,12 @@ class Segment:
                     self.sack = option.blocks
 
     def header_bytes(self, src_port: int, dst_port: int) -> bytes:
-        """The TCP header with its options, checksum 0."""
-        if self.ts_val is not None and self.mss is None and not self.sack:
+        """The TCP header with its options, checksum 0. MSS, window scale and SACK-permitted are for SYNs only."""
+        if self.flags & SYN or self.sack:
+            options = pack_options(self._options())
+            word = TCP.size + len(options) << 10 | self.flags
+            return TCP.pack(src_port, dst_port, self.seq, self.ack, word, self.window, 0, self.urgent) + options
+        if self.ts_val is not None:
             return _STAMPED.pack(
                 src_port,
                 dst_port,
@@ -111,9 +115,8 @@ class Segment:
                 self.ts_val,
                 self.ts_ecr,
             )
-        options = pack_options(self._options())
-        word = TCP.size + len(options) << 10 | self.flags
-        return TCP.pack(src_port, dst_port, self.seq, self.ack, word, self.window, 0, self.urgent) + options
+        word = TCP.size << 10 | self.flags
+        return TCP.pack(src_port, dst_port, self.seq, self.ack, word, self.window, 0, self.urgent)
 
     def _options(self) -> list[TCPOption]:
         """In Linux's order, each aligned by NOPs in front."""
@@ -133,7 +136,7 @@ class Segment:
 
     def __repr__(self) -> str:
         text = f"Flags [{TCPFlags(self.flags)}], seq {self.seq}"
-        if self.length or self.flags & (SYN | FIN):
+        if self.length:
             text += f":{self.seq + self.length & 0xFFFF_FFFF}"
         if self.flags & ACK:
             text += f", ack {self.ack}"

@@ -273,8 +273,9 @@ class TransmissionControlBlock:
 
     def _reply_ack(self, now: Ns) -> None:
         """Answer this very segment: a duplicate acknowledgement, or one that sets the peer right."""
-        self._reply(self._segment(self._control_seq, ACK, now))
-        self._on_ack_sent()
+        if self.snd_nxt > self.iss:  # or our SYN-ACK, which has not left yet, says the same
+            self._reply(self._segment(self._control_seq, ACK, now))
+            self._on_ack_sent()
 
     def _challenge_ack(self, now: Ns) -> None:
         """Let the peer prove that it meant it (RFC 5961), as often as its section 7 allows."""
@@ -282,11 +283,12 @@ class TransmissionControlBlock:
             self._reply_ack(now)
 
     def _on_ack_sent(self) -> None:
-        self._last_ack_sent = self._receive.nxt
+        nxt = self._receive.nxt
+        if self._quick_acks and self._last_ack_sent != nxt:
+            self._quick_acks -= 1
+        self._last_ack_sent = nxt
         self._ack_due = False
         self._timers.delayed_ack = NEVER
-        if self._quick_acks:
-            self._quick_acks -= 1
 
     def _reset(self, got: Got, error: OSError | None, now: Ns) -> None:
         """End the connection and tell the peer."""

@@ -54,13 +54,14 @@ class Timeouts(Output):
             return
         if self._retransmits >= self.config.retries1:
             self.path_suspect = True
-        if synchronizing:
-            self._syn_retransmits += 1
         if self.snd_wnd == 0 and not synchronizing:  # the window closed: a probe, not congestion
             self._probes += 1
             timers.retransmit = now + min(self._rtt.rto << min(self._probes, 16), self.config.max_rto)
         else:
-            self.congestion.on_timeout(queue.in_flight, self._retransmits == 1, now)
+            if synchronizing:
+                self._syn_retransmits += 1
+            else:
+                self.congestion.on_timeout(queue.in_flight, self._retransmits == 1, now)
             self._rtt.back_off()
             timers.retransmit = now + self._rtt.rto
         self._recovery.on_timeout(self.snd_nxt)

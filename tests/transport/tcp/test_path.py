@@ -1,0 +1,103 @@
+"""What the path reports: ICMP errors (RFC 9293 section 3.9.2.2, RFC 5927), smaller path MTUs (RFC 1191), dead links."""
+
+import errno
+
+import pytest
+
+from pystack.errors import LinkDown
+from pystack.transport.tcp import State
+from pystack.units import SECOND
+from pystack.wire.seq import wrap
+from tests.transport.tcp.script import Script
+
+
+def test_a_hard_error_ends_a_connect(wire: Script) -> None:
+    wire.syn_sent()
+    wire.tcp.on_path_error(errno.ECONNREFUSED, True, wire.now)
+    assert wire.tcp.state is State.CLOSED
+    assert isinstance(wire.tcp.error, ConnectionRefusedError)
+
+
+def test_a_soft_error_names_the_errno_of_the_timeout(wire: Script) -> None:
+    """And never ends the attempt, nor lets it succeed."""
+    wire.syn_sent()
+    wire.tcp.on_path_error(errno.EHOSTUNREACH, False, wire.now)
+    assert wire.tcp.state is State.SYN_SENT
+    assert wire.tcp.error is None
+    wire.advance(600 * SECOND)
+    assert wire.tcp.state is State.CLOSED
+    assert wire.tcp.error is not None
+    assert wire.tcp.error.errno == errno.EHOSTUNREACH
+
+
+def test_no_error_ends_an_open_connection(wire: Script) -> None:
+    """RFC 5927 section 5.2."""
+    wire.established(app_sends=100)
+    wire.tcp.on_path_error(errno.ECONNREFUSED, True, wire.now)
+    wire.tcp.on_path_error(errno.ENETUNREACH, False, wire.now)
+    assert wire.tcp.state is State.ESTABLISHED
+    wire.advance(3600 * SECOND)
+    assert wire.tcp.error is not None
+    assert wire.tcp.error.errno == errno.ENETUNREACH
+
+
+def test_progress_forgets_the_error(wire: Script) -> None:
+    wire.established(app_sends=100)
+    wire.tcp.on_path_error(errno.ENETUNREACH, False, wire.now)
+    wire.inject()
+    wire.send(100)
+    wire.advance(3600 * SECOND)
+    assert isinstance(wire.tcp.error, TimeoutError)
+
+
+@pytest.mark.parametrize(("seq", "outstanding"), [(0, False), (1, True), (1000, True), (2000, True), (2001, False)])
+def test_what_an_error_may_quote(wire: Script, seq: int, outstanding: bool) -> None:
+    wire.established(app_sends=2000)
+    assert wire.tcp.is_outstanding(wrap(wire.place.iss + seq)) is outstanding
+    assert not wire.tcp.is_outstanding(wrap(wire.place.iss + seq + 2**31))
+
+
+def test_a_smaller_path_mtu_cuts_what_is_in_flight_anew(wire: Script) -> None:
+    wire.established(app_sends=2000)
+    wire.expect("1:1001", "1001:2001")
+    wire.tcp.on_path_mtu(600, wire.now)
+    wire.expect("1:601", "601:1201", "1201:1801", "1801:2001")
+    assert wire.tcp.congestion.cwnd == 10_000  # no congestion
+    wire.inject(ack=2001)
+    wire.send(1200)
+    wire.expect("2001:2601", "2601:3201")
+
+
+def test_a_path_mtu_counts_with_the_options(wire: Script) -> None:
+    wire.established(timestamps=True)
+    wire.tcp.on_path_mtu(600, wire.now)
+    assert wire.tcp.info().snd_mss == 588
+
+
+def test_a_larger_path_mtu_is_used_for_what_follows(wire: Script) -> None:
+    wire.established(mss=1000, peer_mss=1400)
+    wire.tcp.on_path_mtu(600, wire.now)
+    wire.tcp.on_path_mtu(1200, wire.now)
+    wire.send(2400)
+    wire.expect("1:1201", "1201:2401")
+
+
+def test_a_path_mtu_learnt_during_the_handshake(wire: Script) -> None:
+    wire.syn_sent()
+    wire.tcp.on_path_mtu(600, wire.now)
+    wire.inject("S.", mss=1000)
+    wire.sent.clear()
+    wire.send(1200)
+    wire.expect("1:601", "601:1201")
+
+
+def test_a_link_that_is_gone_ends_the_connection_silently(wire: Script) -> None:
+    wire.established(app_sends=100)
+    wire.sent.clear()
+    error = LinkDown()
+    wire.tcp.fail(error, wire.now)
+    assert wire.tcp.state is State.CLOSED
+    assert wire.tcp.error is error
+    wire.expect_silence(3600 * SECOND)
+    wire.tcp.fail(LinkDown(), wire.now)
+    assert wire.tcp.error is error
