@@ -40,6 +40,8 @@ class GSOType(enum.IntEnum):
     NONE = 0
     TCPV4 = 1
     TCPV6 = 4
+    UDP = 5
+    """Several datagrams; links cut them before the stack sees them."""
 
 
 @frozen
@@ -53,7 +55,7 @@ class Offload:
     gso_size: int = 0
     """Payload octets of each segment cut from this one, but for the last."""
     header_length: int = 0
-    """Octets in front of the TCP payload; only with a `gso_type`."""
+    """Octets in front of the payload, only with a `gso_type`. A hint: a frame that was received may say more."""
 
 
 @define(eq=False)

@@ -13,7 +13,7 @@ from typing import Final
 
 from typing_extensions import Buffer
 
-from pystack.errors import LinkDown, os_error
+from pystack.errors import DecodeError, LinkDown, os_error
 from pystack.link.base import Frame, LinkCapabilities
 from pystack.units import Ns
 from pystack.wire.mac import MACAddress
@@ -70,7 +70,7 @@ class KernelLink(ABC):
         self.name = name
         """The interface's name, or the address for a raw link."""
         self.lost = 0
-        """Frames that the kernel refused, or cut short on the way in."""
+        """Frames that the kernel refused, cut short on the way in, or marked in a way that makes no sense."""
         self._capabilities = capabilities
         self._gone = False
         self._closed = False
@@ -100,7 +100,7 @@ class KernelLink(ABC):
         self._check_open()
         return self._drain(self._read, budget)
 
-    def next_arrival(self) -> None:
+    def next_arrival(self) -> Ns | None:
         return None
 
     def set_waker(self, callback: Callable[[], None] | None) -> None:  # noqa: B027
@@ -120,6 +120,9 @@ class KernelLink(ABC):
                 frame = read()
             except BlockingIOError:
                 break
+            except DecodeError:
+                self.lost += 1
+                continue
             except OSError as error:
                 self._check_gone(error)
                 break
@@ -146,7 +149,8 @@ class KernelLink(ABC):
 
     @abstractmethod
     def _read(self) -> Frame | None:
-        """The next frame; None for one that is not for the stack. Raises `BlockingIOError` when none waits."""
+        """The next frame; None for one that is not for the stack. Raises `BlockingIOError` when none waits,
+        `DecodeError` for one whose marks make no sense."""
 
     @abstractmethod
     def _is_gone(self, error: OSError) -> bool:

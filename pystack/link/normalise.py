@@ -19,6 +19,7 @@ from pystack.wire.protocol import IPProtocol
 from pystack.wire.pseudo import pseudo_sum
 from pystack.wire.seq import wrap
 from pystack.wire.tcp import TCP, TCPFlags, unpack_tcp
+from pystack.wire.udp import UDP, unpack_udp
 
 __all__ = ["ip_start", "normalise"]
 
@@ -51,8 +52,10 @@ def normalise(frame: Frame, medium: Medium) -> tuple[Frame, ...]:
     offload = frame.offload
     if offload is None:
         return (frame,)
+    if offload.gso_type is GSOType.UDP:
+        return tuple(_datagrams(frame.to_bytes(), offload, medium))
     if offload.gso_type is not GSOType.NONE:
-        return tuple(_cut(frame.to_bytes(), offload, medium))
+        return tuple(_segments(frame.to_bytes(), offload, medium))
     if offload.checksum is Checksum.PARTIAL:
         return (_finished(frame, offload),)
     return (Frame(frame.buffers),)
@@ -71,12 +74,38 @@ def _finished(frame: Frame, offload: Offload) -> Frame:
     return Frame((bytes(head), *frame.buffers[1:]))
 
 
-def _cut(data: bytes, offload: Offload, medium: Medium) -> Iterator[Frame]:
-    """The segments of a TCP super-segment, `gso_size` octets of payload each but for the last."""
+def _datagrams(data: bytes, offload: Offload, medium: Medium) -> Iterator[Frame]:
+    """The datagrams of a UDP super-segment, `gso_size` octets of payload each but for the last."""
+    start = _ip_of_super_segment(data, medium)
+    view = memoryview(data)
+    is_ipv4 = len(view) > start and view[start] >> 4 == 4
+    network = _IPv4(view[start:], IPProtocol.UDP) if is_ipv4 else _IPv6(view[start:], IPProtocol.UDP)
+    transport = start + network.octets
+    src_port, dst_port, _, _ = unpack_udp(view[transport:])
+    if not 1 <= offload.gso_size <= 0xFFFF - network.octets - UDP.size:
+        raise DecodeError("offload.gso_size", f"{offload.gso_size} octets")
+    payload = view[transport + UDP.size :]
+    for number, offset in enumerate(range(0, len(payload) or 1, offload.gso_size)):
+        piece = payload[offset : offset + offload.gso_size]
+        length = UDP.size + len(piece)
+        blank = UDP.pack(src_port, dst_port, length, 0)
+        checksum = 0xFFFF - ones_sum_buffers((blank, piece), network.pseudo + length) or 0xFFFF  # RFC 768
+        udp_header = UDP.pack(src_port, dst_port, length, checksum)
+        yield Frame((data[:start] + network.header(number, length) + udp_header, piece))
+
+
+def _ip_of_super_segment(data: bytes, medium: Medium) -> int:
     if (start := ip_start(data, medium)) is None:
         raise DecodeError("offload.protocol", "a super-segment of something else than IP")
+    return start
+
+
+def _segments(data: bytes, offload: Offload, medium: Medium) -> Iterator[Frame]:
+    """The segments of a TCP super-segment, `gso_size` octets of payload each but for the last."""
+    start = _ip_of_super_segment(data, medium)
     view = memoryview(data)
-    network = _IPv4(view[start:]) if offload.gso_type is GSOType.TCPV4 else _IPv6(view[start:])
+    is_ipv4 = offload.gso_type is GSOType.TCPV4
+    network = _IPv4(view[start:], IPProtocol.TCP) if is_ipv4 else _IPv6(view[start:], IPProtocol.TCP)
     transport = start + network.octets
     src_port, dst_port, seq, ack, octets, flags, window, _, urgent = unpack_tcp(view[transport:])
     if offload.checksum is Checksum.PARTIAL and (offload.csum_start, offload.csum_offset) != (transport, _TCP_CHECKSUM):
@@ -115,34 +144,34 @@ def _withheld(*, first: bool, last: bool, urgent: bool) -> int:
 class _IPv4:
     """The IPv4 header of a super-segment, and how to make those of its segments."""
 
-    def __init__(self, data: memoryview) -> None:
+    def __init__(self, data: memoryview, transport: int) -> None:
         octets, tos, _, identification, fragment, ttl, protocol, _, src, dst = unpack_ipv4(data)
-        if protocol != IPProtocol.TCP or fragment & _FRAGMENT:
+        if protocol != transport or fragment & _FRAGMENT:
             raise DecodeError("offload.protocol", f"protocol {protocol}, fragment word 0x{fragment:04x}")
         self.octets = octets
-        self.pseudo = pseudo_sum(src, dst, IPProtocol.TCP)
+        self.pseudo = pseudo_sum(src, dst, transport)
         self._identification = identification
-        self._around = (src, dst, fragment, ttl, tos, bytes(data[20:octets]))
+        self._around = (src, dst, protocol, fragment, ttl, tos, bytes(data[20:octets]))
 
     def header(self, number: int, length: int) -> bytes:
-        """In front of `length` octets of TCP; each segment is a datagram with an identification of its own."""
-        src, dst, fragment, ttl, tos, options = self._around
+        """In front of `length` octets of transport; each segment is a datagram with an identification of its own."""
+        src, dst, protocol, fragment, ttl, tos, options = self._around
         identification = (self._identification + number) & 0xFFFF
-        return pack_ipv4(src, dst, IPProtocol.TCP, self.octets + length, identification, fragment, ttl, tos, options)
+        return pack_ipv4(src, dst, protocol, self.octets + length, identification, fragment, ttl, tos, options)
 
 
 class _IPv6:
     """The same for IPv6, whose extension headers are repeated as they are."""
 
-    def __init__(self, data: memoryview) -> None:
+    def __init__(self, data: memoryview, transport: int) -> None:
         traffic_class, flow_label, _, self._next_header, hop_limit, src, dst = unpack_ipv6(data)
         next_header, self.octets = self._next_header, IPV6.size
         while next_header in _EXTENSIONS and self.octets + 1 < len(data):
             next_header, eights = data[self.octets], data[self.octets + 1]
             self.octets += 8 + 8 * eights
-        if next_header != IPProtocol.TCP:
+        if next_header != transport:
             raise DecodeError("offload.protocol", f"next header {next_header}")
-        self.pseudo = pseudo_sum(src, dst, IPProtocol.TCP)
+        self.pseudo = pseudo_sum(src, dst, transport)
         self._around = (src, dst, hop_limit, traffic_class, flow_label, bytes(data[IPV6.size : self.octets]))
 
     def header(self, number: int, length: int) -> bytes:

@@ -6,21 +6,16 @@ import socket
 import struct
 from typing import Final
 
+from attrs import evolve
 from typing_extensions import override
 
-from pystack.errors import os_error
+from pystack.errors import DecodeError, os_error
 from pystack.link.base import Checksum, Frame, LinkCapabilities, Medium, Offload
 from pystack.link.bpf import accept_station, attach
-from pystack.link.linux import (
-    LARGEST_FRAME,
-    KernelLink,
-    gather,
-    grow_receive_buffer,
-    random_mac,
-    require_linux,
-)
+from pystack.link.linux import LARGEST_FRAME, gather, grow_receive_buffer, random_mac, require_linux
 from pystack.link.netlink import LinkInfo, RouteSocket
 from pystack.link.unfinished import unfinished
+from pystack.link.vnet import HEADER_OCTETS, LARGEST_SUPER_SEGMENT, VnetLink, with_header, without_header
 from pystack.wire.mac import AnyMAC, MACAddress, mac_address
 
 __all__ = ["PacketLink"]
@@ -30,7 +25,7 @@ _ETH_P_ALL: Final = 0x0003
 _ARPHRD_ETHER: Final = 1
 
 _SOL_PACKET: Final = 263
-_PACKET_ADD_MEMBERSHIP, _PACKET_AUXDATA, _PACKET_IGNORE_OUTGOING = 1, 8, 23
+_PACKET_ADD_MEMBERSHIP, _PACKET_AUXDATA, _PACKET_VNET_HDR, _PACKET_IGNORE_OUTGOING = 1, 8, 15, 23
 _MEMBERSHIP: Final = struct.Struct("=iHH8x")  # interface index, type, length of the address that follows
 _PACKET_MR_PROMISC: Final = 1
 
@@ -45,7 +40,7 @@ _VLAN_TAG: Final = 4
 _VERIFIED: Final = Offload(checksum=Checksum.VERIFIED)
 
 
-class PacketLink(KernelLink):
+class PacketLink(VnetLink):
     """A second station on the Ethernet behind interface `name`, with a MAC address and IP address of its own.
 
     The interface must exist and be up; nothing about it is changed but that it listens promiscuously until `close`,
@@ -59,17 +54,29 @@ class PacketLink(KernelLink):
 
     A frame may be larger than the MTU: between two stations on one machine, and where the kernel merges what it
     received, it hands over TCP super-segments whole.
+
+    `offload`: give the kernel super-segments and unfinished checksums too; it cuts and finishes where the device does
+    not. What `capabilities` say then. False: what is sent is as a wire carries it.
     """
 
-    def __init__(self, name: str, mac: AnyMAC | None = None) -> None:
+    def __init__(self, name: str, mac: AnyMAC | None = None, *, offload: bool = True) -> None:
         require_linux("PacketLink")
         station = random_mac() if mac is None else mac_address(mac)
         info = _find(name)
         with contextlib.ExitStack() as undo:
             self._socket = undo.enter_context(_open_socket())
+            headers = offload and _ask_for_headers(self._socket)
             _listen(self._socket, info, station)
             undo.pop_all()
-        super().__init__(name, LinkCapabilities(Medium.ETHERNET, info.mtu, station, rx_checksum=True))
+        capabilities = LinkCapabilities(
+            Medium.ETHERNET,
+            info.mtu,
+            station,
+            tx_checksum=headers,
+            rx_checksum=True,
+            tso=LARGEST_SUPER_SEGMENT if headers else 0,
+        )
+        super().__init__(name, capabilities, headers=headers)
 
     @override
     def fileno(self) -> int:
@@ -78,22 +85,24 @@ class PacketLink(KernelLink):
 
     @override
     def _write(self, frame: Frame) -> None:
-        self._socket.sendmsg(gather(frame.buffers))
+        self._socket.sendmsg(with_header(frame) if self._headers else gather(frame.buffers))
 
     @override
-    def _read(self) -> Frame | None:
-        data, ancillary, flags, _ = self._socket.recvmsg(LARGEST_FRAME, _ANCILLARY_SPACE)
+    def _read_frame(self) -> Frame | None:
+        try:
+            data, ancillary, flags, _ = self._socket.recvmsg(HEADER_OCTETS + LARGEST_FRAME, _ANCILLARY_SPACE)
+        except OSError as error:
+            if error.errno == errno.EINVAL:  # a tunnel's super-frame, say: no header can tell how to cut it
+                raise DecodeError("offload.gso_type") from error
+            raise
         if flags & socket.MSG_TRUNC:
             self.lost += 1
             return None
         status, _, _, _, _, tag, ethertype = _AUXDATA.unpack(ancillary[0][2])
-        header = _ETHERNET_HEADER
+        frame = without_header(data) if self._headers else _marked(data, status)
         if status & _VLAN_VALID:
-            data = _tagged(data, ethertype if status & _VLAN_TPID_VALID else _VLAN, tag)
-            header += _VLAN_TAG
-        if status & _CSUM_NOT_READY:
-            return Frame((data,), unfinished(data, header))
-        return Frame((data,), _VERIFIED if status & _CSUM_VALID else None)
+            return _tagged(frame, ethertype if status & _VLAN_TPID_VALID else _VLAN, tag)
+        return frame
 
     @override
     def _is_gone(self, error: OSError) -> bool:
@@ -137,6 +146,25 @@ def _listen(sock: socket.socket, info: LinkInfo, station: MACAddress) -> None:
     sock.bind((info.name, _ETH_P_ALL))
 
 
-def _tagged(frame: bytes, ethertype: int, tag: int) -> bytes:
+def _ask_for_headers(sock: socket.socket) -> bool:
+    """Have frames marked, both ways; False: this kernel does not know how."""
+    try:
+        sock.setsockopt(_SOL_PACKET, _PACKET_VNET_HDR, 1)
+    except OSError:
+        return False
+    return True
+
+
+def _marked(data: bytes, status: int) -> Frame:
+    """A frame that came without header, marked as far as `status` tells."""
+    if status & _CSUM_NOT_READY:
+        return Frame((data,), unfinished(data, _ETHERNET_HEADER))
+    return Frame((data,), _VERIFIED if status & _CSUM_VALID else None)
+
+
+def _tagged(frame: Frame, ethertype: int, tag: int) -> Frame:
     """`frame` with the 802.1Q tag that the kernel took out of it put back."""
-    return frame[:_ADDRESSES] + struct.pack("!HH", ethertype, tag) + frame[_ADDRESSES:]
+    octets, offload = frame.to_bytes(), frame.offload
+    if offload is not None and offload.checksum is Checksum.PARTIAL:
+        offload = evolve(offload, csum_start=offload.csum_start + _VLAN_TAG)
+    return Frame((octets[:_ADDRESSES] + struct.pack("!HH", ethertype, tag) + octets[_ADDRESSES:],), offload)

@@ -12,8 +12,9 @@ from typing_extensions import override
 
 from pystack.errors import os_error
 from pystack.link.base import Frame, LinkCapabilities, Medium
-from pystack.link.linux import LARGEST_FRAME, KernelLink, gather, random_mac, require_linux
+from pystack.link.linux import LARGEST_FRAME, gather, random_mac, require_linux
 from pystack.link.netlink import AnyInterface, LinkInfo, RouteSocket
+from pystack.link.vnet import HEADER_OCTETS, LARGEST_SUPER_SEGMENT, VnetLink, with_header, without_header
 from pystack.wire.mac import AnyMAC, MACAddress, mac_address
 
 __all__ = ["TapLink", "TunLink"]
@@ -22,15 +23,19 @@ _DEVICE: Final = "/dev/net/tun"
 _REQUEST: Final = struct.Struct("=16sH22x")  # struct ifreq: name, flags
 _LONGEST_NAME: Final = 15
 
-_IFF_TUN, _IFF_TAP, _IFF_PERSIST, _IFF_NO_PI = 0x0001, 0x0002, 0x0800, 0x1000
+_IFF_TUN, _IFF_TAP, _IFF_PERSIST, _IFF_NO_PI, _IFF_VNET_HDR = 0x0001, 0x0002, 0x0800, 0x1000, 0x4000
+
+_SET_IFF, _SET_OFFLOAD, _SET_HEADER_SIZE = 202, 208, 216
+_GET_FEATURES, _GET_IFF = 207, 210
 
 _NO_OFFLOAD: Final = 0
+_OFFLOAD: Final = 0x01 | 0x02 | 0x04 | 0x08  # partial checksums; super-segments of TCP over IPv4, over IPv6, with CWR
 
 _GONE: Final = frozenset({errno.EBADFD, errno.ENODEV})
 """What reading and writing give once the interface is deleted; one that is merely down gives EIO."""
 
 
-class _TunnelLink(KernelLink):
+class _TunnelLink(VnetLink):
     """One end of a tunnel into the kernel's stack."""
 
     _KIND: ClassVar[str]
@@ -43,20 +48,33 @@ class _TunnelLink(KernelLink):
         host_address: str | AnyInterface | None,
         mtu: int | None,
         mac: MACAddress | None,
+        offload: bool,
     ) -> None:
         require_linux(self._KIND)
         host = None if host_address is None else ip_interface(host_address)
         with contextlib.ExitStack() as undo:
             fd = _open_device(self._KIND)
             undo.callback(os.close, fd)
-            name = _attach(fd, self._KIND, self._MODE, name)
+            headers = offload and _knows_headers(fd)
+            name = _attach(fd, self._KIND, self._MODE | _IFF_VNET_HDR if headers else self._MODE, name)
+            marked = headers and _accept_offload(fd)
+            if marked:
+                undo.callback(_quietly, lambda: _ioctl(fd, _iow(_SET_OFFLOAD), _NO_OFFLOAD))
             route = undo.enter_context(RouteSocket())
             info = route.link(name)
             try:
                 _configure(route, info, not _is_persistent(fd), host, mtu, undo)
             except PermissionError as error:
                 raise os_error(errno.EPERM, f"changing {name} needs root or CAP_NET_ADMIN") from error
-            super().__init__(name, LinkCapabilities(self._MEDIUM, info.mtu if mtu is None else mtu, mac))
+            capabilities = LinkCapabilities(
+                self._MEDIUM,
+                info.mtu if mtu is None else mtu,
+                mac,
+                tx_checksum=headers,
+                rx_checksum=marked,
+                tso=LARGEST_SUPER_SEGMENT if headers else 0,
+            )
+            super().__init__(name, capabilities, headers=headers)
             self._undo = undo.pop_all()
         self._fd = fd
 
@@ -67,10 +85,12 @@ class _TunnelLink(KernelLink):
 
     @override
     def _write(self, frame: Frame) -> None:
-        os.writev(self._fd, gather(frame.buffers))
+        os.writev(self._fd, with_header(frame) if self._headers else gather(frame.buffers))
 
     @override
-    def _read(self) -> Frame:
+    def _read_frame(self) -> Frame:
+        if self._headers:
+            return without_header(os.read(self._fd, HEADER_OCTETS + LARGEST_FRAME))
         return Frame((os.read(self._fd, LARGEST_FRAME),))
 
     @override
@@ -95,6 +115,8 @@ class TapLink(_TunnelLink):
     `mtu`: octets of IP packet; None keeps the device's own, 1,500 for a new one.
     `mac`: the station address of our stack, random and locally administered unless given. The kernel's side has its
     own.
+    `offload`: let checksums unfinished and exchange TCP super-segments of up to 64 KB with the kernel, if it knows how
+    to; what `capabilities` say then. False: frames as a wire carries them.
 
     Raises `OSError`: EPERM without the privilege, EBUSY when another process has the device, EINVAL when the name
     belongs to something else, ENOENT without the tun driver.
@@ -111,8 +133,9 @@ class TapLink(_TunnelLink):
         host_address: str | AnyInterface | None = None,
         mtu: int | None = None,
         mac: AnyMAC | None = None,
+        offload: bool = True,
     ) -> None:
-        super().__init__(name, host_address, mtu, random_mac() if mac is None else mac_address(mac))
+        super().__init__(name, host_address, mtu, random_mac() if mac is None else mac_address(mac), offload)
 
 
 class TunLink(_TunnelLink):
@@ -131,8 +154,9 @@ class TunLink(_TunnelLink):
         *,
         host_address: str | AnyInterface | None = None,
         mtu: int | None = None,
+        offload: bool = True,
     ) -> None:
-        super().__init__(name, host_address, mtu, None)
+        super().__init__(name, host_address, mtu, None, offload)
 
 
 def _open_device(kind: str) -> int:
@@ -151,8 +175,10 @@ def _attach(fd: int, kind: str, mode: int, name: str | None) -> str:
     if len(wanted) > _LONGEST_NAME:
         raise os_error(errno.ENAMETOOLONG, f"{name}: interface names have at most {_LONGEST_NAME} octets")
     try:
-        reply = _ioctl(fd, _iow(202), _REQUEST.pack(wanted, mode | _IFF_NO_PI))
-        _ioctl(fd, _iow(208), _NO_OFFLOAD)  # an earlier owner of a persistent device may have left some on
+        reply = _ioctl(fd, _iow(_SET_IFF), _REQUEST.pack(wanted, mode | _IFF_NO_PI))
+        _ioctl(fd, _iow(_SET_OFFLOAD), _NO_OFFLOAD)  # an earlier owner of a persistent device may have left some on
+        if mode & _IFF_VNET_HDR:
+            _ioctl(fd, _iow(_SET_HEADER_SIZE), struct.pack("=i", HEADER_OCTETS))
     except OSError as error:
         hint = {
             errno.EPERM: f"{kind} needs root or CAP_NET_ADMIN, or a device made for you by root: "
@@ -165,9 +191,27 @@ def _attach(fd: int, kind: str, mode: int, name: str | None) -> str:
     return str(actual.rstrip(b"\0").decode())
 
 
+def _knows_headers(fd: int) -> bool:
+    """Whether the driver can put the virtio-net header in front of frames."""
+    try:
+        (features,) = struct.unpack("=I", _ioctl(fd, _ior(_GET_FEATURES), bytes(4)))
+    except OSError:
+        return False
+    return bool(features & _IFF_VNET_HDR)
+
+
+def _accept_offload(fd: int) -> bool:
+    """Let the kernel leave checksums unfinished and segments uncut; False: it will do neither."""
+    try:
+        _ioctl(fd, _iow(_SET_OFFLOAD), _OFFLOAD)
+    except OSError:
+        return False
+    return True
+
+
 def _is_persistent(fd: int) -> bool:
     """A device that is not persistent lives as long as its descriptor, so this descriptor has created it."""
-    _, flags = _REQUEST.unpack(_ioctl(fd, _ior(210), bytes(_REQUEST.size)))
+    _, flags = _REQUEST.unpack(_ioctl(fd, _ior(_GET_IFF), bytes(_REQUEST.size)))
     return bool(flags & _IFF_PERSIST)
 
 
@@ -201,7 +245,7 @@ def _configure(
         change(lambda: route.set_up(index, True), lambda: route.set_up(index, False))
 
 
-def _quietly(call: Callable[[], None]) -> None:
+def _quietly(call: Callable[[], object]) -> None:
     with contextlib.suppress(OSError):  # the device, or what we gave it, may be gone already
         call()
 

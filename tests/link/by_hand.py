@@ -25,6 +25,7 @@ __all__ = [
     "ip_of",
     "next_frame",
     "packet_of",
+    "packets_of",
     "sent",
     "tcp_packet",
     "udp_packet",
@@ -58,16 +59,23 @@ def sent(link: Link, *octets: bytes) -> None:
     assert link.send([Frame((each,)) for each in octets], 0) == len(octets)
 
 
-def packet_of(link: Link, frame: Frame) -> bytes:
-    """The IP packet in `frame` as a wire would carry it: its checksum finished."""
+def packets_of(link: Link, frame: Frame) -> list[bytes]:
+    """The IP packets that `frame` becomes on a wire: checksums finished, super-segments cut."""
     medium = link.capabilities.medium
-    (plain,) = normalise(frame, medium)
-    return plain.to_bytes()[ip_start(plain.to_bytes(), medium) :]
+    pieces = [plain.to_bytes() for plain in normalise(frame, medium)]
+    return [octets[ip_start(octets, medium) :] for octets in pieces]
+
+
+def packet_of(link: Link, frame: Frame) -> bytes:
+    """The only one of them."""
+    (packet,) = packets_of(link, frame)
+    return packet
 
 
 def ip_of(link: Link, frame: Frame) -> tuple[wire.Layer, ...]:
-    """The layers of the IP packet in `frame`, lengths and checksums verified."""
-    return wire.dissect(packet_of(link, frame), wire.LinkType.RAW, verify=True)
+    """The layers of the IP packet in `frame`, all checksums verified; of a super-segment's payload all of it."""
+    first, *rest = (wire.dissect(packet, wire.LinkType.RAW, verify=True) for packet in packets_of(link, frame))
+    return (*first[:-1], b"".join([bytes(layers[-1]) for layers in (first, *rest)])) if rest else first
 
 
 def udp_packet(src: str, src_port: int, dst: str, dst_port: int, payload: bytes) -> bytes:
