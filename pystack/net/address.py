@@ -1,43 +1,17 @@
-"""What the bits of an IPv4 address say (RFC 1122, section 3.2.1.3), and the addresses of an interface."""
+"""The addresses of an interface."""
 
 import ipaddress
 from typing import Self, TypeAlias
 
 from attrs import frozen
 
-__all__ = [
-    "ALL_HOSTS",
-    "ANY",
-    "LIMITED_BROADCAST",
-    "LOOPBACK",
-    "AddressLike",
-    "InterfaceAddress",
-    "address_text",
-    "is_loopback",
-    "is_multicast",
-    "is_reserved",
-]
+from pystack.net.family import family_of
 
-ANY = bytes(4)
-LOOPBACK = bytes((127, 0, 0, 1))
-LIMITED_BROADCAST = b"\xff" * 4
-ALL_HOSTS = bytes((224, 0, 0, 1))
-"""The group that every host is a member of (RFC 1112, section 4)."""
+__all__ = ["AddressLike", "InterfaceAddress", "address_text"]
 
-AddressLike: TypeAlias = str | ipaddress.IPv4Address | ipaddress.IPv4Interface
-
-
-def is_loopback(address: bytes) -> bool:
-    return address[0] == 127
-
-
-def is_multicast(address: bytes) -> bool:
-    return 224 <= address[0] < 240
-
-
-def is_reserved(address: bytes) -> bool:
-    """Class E and "this network" (RFC 6890): neither a source nor a destination of unicast."""
-    return address[0] >= 240 or address[0] == 0
+AddressLike: TypeAlias = (
+    str | ipaddress.IPv4Address | ipaddress.IPv4Interface | ipaddress.IPv6Address | ipaddress.IPv6Interface
+)
 
 
 def address_text(address: bytes) -> str:
@@ -52,28 +26,43 @@ class InterfaceAddress:
     prefix_length: int
     network: bytes
     broadcast: bytes | None
-    """The directed broadcast address. A /31 or /32 has none (RFC 3021)."""
+    """The directed broadcast address. IPv6 and a /31 or /32 (RFC 3021) have none."""
 
     @classmethod
     def parse(cls, value: AddressLike) -> Self:
-        """From "192.0.2.2/24" or its `ipaddress` value; without a prefix length the network is the address alone.
+        """From "192.0.2.2/24", "2001:db8::2/64" or an `ipaddress` value; without a prefix length the network is the
+        address alone.
 
         Raises ValueError for what cannot be the address of one host.
         """
-        interface = ipaddress.IPv4Interface(value)
+        interface = ipaddress.ip_interface(value)
         network, ip = interface.network, interface.ip
-        if ip.is_multicast or ip.packed[0] >= 240 or ip.packed[0] == 0:
+        family = family_of(ip.packed)
+        reserved = family.is_reserved(ip.packed) and not family.is_loopback(ip.packed)
+        if reserved or family.is_group(ip.packed):
             raise ValueError(f"{interface} is not the address of one host")
-        has_broadcast = network.prefixlen < 31
-        if has_broadcast and ip in (network.network_address, network.broadcast_address):
-            raise ValueError(f"{interface} is the address of a network or of all its hosts: use one between them")
-        broadcast = network.broadcast_address.packed if has_broadcast else None
-        return cls(ip.packed, network.prefixlen, network.network_address.packed, broadcast)
+        is_shared = network.prefixlen < network.max_prefixlen - 1
+        if is_shared and ip == network.network_address:  # RFC 4291, section 2.6.1: the anycast address of its routers
+            raise ValueError(f"{interface} is the address of a network: use one inside it")
+        broadcast = network.broadcast_address if is_shared and ip.version == 4 else None
+        if ip == broadcast:
+            raise ValueError(f"{interface} is the address of all hosts of a network: use one below it")
+        return cls(
+            ip.packed,
+            network.prefixlen,
+            network.network_address.packed,
+            None if broadcast is None else broadcast.packed,
+        )
 
     def covers(self, address: bytes) -> bool:
         """Whether `address` lies on this network."""
+        return len(address) == len(self.network) and self.common_prefix(address) == self.prefix_length
+
+    def common_prefix(self, address: bytes) -> int:
+        """How many leading bits of `address`, of the same IP version, are those of this one's network; the prefix
+        length at most."""
         difference = int.from_bytes(address, "big") ^ int.from_bytes(self.network, "big")
-        return difference >> (len(address) * 8 - self.prefix_length) == 0
+        return min(len(address) * 8 - difference.bit_length(), self.prefix_length)
 
     def __str__(self) -> str:
         return f"{address_text(self.address)}/{self.prefix_length}"

@@ -10,8 +10,9 @@ from typing_extensions import Buffer
 
 from pystack.errors import DecodeError
 from pystack.link.base import Frame
-from pystack.net.address import ANY, InterfaceAddress, address_text
+from pystack.net.address import InterfaceAddress, address_text
 from pystack.net.config import NetConfig
+from pystack.net.family import IPV4
 from pystack.net.neighbour import Neighbour, NeighbourCache
 from pystack.units import Ns
 from pystack.wire.arp import ARPOperation, pack_arp, unpack_arp
@@ -86,7 +87,7 @@ class AddressResolution:
         log.debug("%s asks for %s: it is at %s", address_text(sender), address_text(target), self.mac.hex(":"))
         if self._is_neighbour(sender):
             self.cache.introduced(sender, sender_mac, now)
-        elif sender != ANY:  # ANY: a probe (RFC 5227, section 2.1.1), answered but nothing to learn from
+        elif sender != IPV4.any:  # which is a probe (RFC 5227, section 2.1.1), answered but nothing to learn from
             self.counters["arp.untrusted"] += 1
         self._transmit(sender_mac, ARPOperation.REPLY, target, sender_mac, sender)
 
@@ -103,7 +104,7 @@ class AddressResolution:
     def _ask(self, target: bytes, mac: bytes | None) -> None:
         """Ask everybody for `target`, or only `mac` whether it is still there."""
         on_link = (own.address for own in self.addresses if own.covers(target))
-        source = next(on_link, self.addresses[0].address if self.addresses else ANY)
+        source = next(on_link, self.addresses[0].address if self.addresses else IPV4.any)
         log.debug("who has %s? tell %s", address_text(target), address_text(source))
         self._transmit(mac or BROADCAST.octets, ARPOperation.REQUEST, source, UNKNOWN, target)
 

@@ -6,7 +6,7 @@ from attrs import define
 
 from pystack.net.address import address_text
 
-__all__ = ["PathError", "unreachable_errno"]
+__all__ = ["PathError"]
 
 
 @define(eq=False, kw_only=True)
@@ -35,28 +35,3 @@ class PathError:
         name = errno.errorcode.get(self.errno, str(self.errno))
         strength = "hard" if self.hard else "soft"
         return f"<PathError {name} ({strength}) {address_text(self.src)} > {address_text(self.dst)} {self.protocol}>"
-
-
-_UNREACHABLE: dict[int, tuple[int, bool]] = {
-    0: (errno.ENETUNREACH, False),  # net
-    1: (errno.EHOSTUNREACH, False),  # host
-    2: (errno.ENOPROTOOPT, True),  # protocol
-    3: (errno.ECONNREFUSED, True),  # port
-    4: (errno.EMSGSIZE, False),  # fragmentation needed and DF set
-    5: (errno.EOPNOTSUPP, False),  # source route failed
-    6: (errno.ENETUNREACH, True),  # destination network unknown
-    7: (errno.EHOSTDOWN, True),  # destination host unknown
-    8: (getattr(errno, "ENONET", errno.EHOSTUNREACH), True),  # source host isolated; ENONET is Linux's
-    9: (errno.ENETUNREACH, True),  # network administratively prohibited
-    10: (errno.EHOSTUNREACH, True),  # host administratively prohibited
-    11: (errno.ENETUNREACH, False),  # network, for this type of service
-    12: (errno.EHOSTUNREACH, False),  # host, for this type of service
-    13: (errno.EHOSTUNREACH, True),  # RFC 1812: filtered
-    14: (errno.EHOSTUNREACH, True),  # RFC 1812: host precedence violation
-    15: (errno.EHOSTUNREACH, True),  # RFC 1812: precedence cutoff in effect
-}
-
-
-def unreachable_errno(code: int) -> tuple[int, bool]:
-    """`errno` and hardness of a destination unreachable, as Linux reports them (icmp(7), ip(7))."""
-    return _UNREACHABLE.get(code, (errno.EHOSTUNREACH, False))

@@ -5,8 +5,9 @@ from collections import Counter
 from attrs import define, field
 
 from pystack.link.base import Frame, Link, LinkCapabilities
-from pystack.net.address import ANY, InterfaceAddress
+from pystack.net.address import InterfaceAddress
 from pystack.net.arp import AddressResolution
+from pystack.net.family import Family
 from pystack.units import Ns
 
 __all__ = ["Interface"]
@@ -21,7 +22,7 @@ class Interface:
     counters: Counter[str]
     queue_limit: int
     is_loopback: bool = False
-    """This host's own: 127/8 and our addresses."""
+    """This host's own: 127/8, ::1 and our addresses."""
     addresses: list[InterfaceAddress] = field(factory=list)
     arp: AddressResolution | None = None
     """Ethernet only."""
@@ -37,10 +38,12 @@ class Interface:
     _refused: bool = field(init=False, default=False)
     """The link did not take all of the queue."""
 
-    @property
-    def address(self) -> bytes:
-        """The first address; ANY when there is none."""
-        return self.addresses[0].address if self.addresses else ANY
+    def addresses_of(self, family: Family) -> list[InterfaceAddress]:
+        """In the order in which they were added."""
+        return [own for own in self.addresses if len(own.address) == family.address_octets]
+
+    def has(self, address: bytes) -> bool:
+        return any(own.address == address for own in self.addresses)
 
     @property
     def internal(self) -> bool:
@@ -61,13 +64,6 @@ class Interface:
     def unsent(self) -> bool:
         """Frames wait that the link has not refused."""
         return bool(self._queue) and not self._refused
-
-    def source_for(self, neighbour: bytes) -> bytes:
-        """Our address towards `neighbour`: one on the same network, else the first (RFC 1122, section 3.3.4.3)."""
-        for own in self.addresses:
-            if own.covers(neighbour):
-                return own.address
-        return self.address
 
     def transmit(self, frame: Frame) -> None:
         """Queue a frame; a full queue drops it. `has_room` tells before."""

@@ -6,18 +6,15 @@ from typing_extensions import Buffer
 
 from pystack.errors import DecodeError
 from pystack.link.base import Checksum, Frame
+from pystack.net.family import IPV4
 from pystack.net.interface import Interface
-from pystack.net.packet import IPPacket
+from pystack.net.packet import IPPacket, first_octets
 from pystack.wire.checksum import ones_sum
 from pystack.wire.ipv4 import IPv4Flags, pack_ipv4, unpack_ipv4
 from pystack.wire.ipv4_options import IPv4Option, parse_ipv4_options
 
-__all__ = ["DONT_FRAGMENT", "HEADER_OCTETS", "MAX_DATAGRAM", "HeaderTemplate", "accept_ipv4"]
+__all__ = ["HeaderTemplate", "accept_ipv4"]
 
-HEADER_OCTETS = 20
-"""A header without options: we send no others."""
-MAX_DATAGRAM = 65_535
-"""Octets, header included, that the length field can say; a loopback may have a larger MTU."""
 DONT_FRAGMENT = IPv4Flags.DF.value << 13
 _FRAGMENT = 0x3FFF
 """More-fragments flag and offset: both zero in a whole datagram."""
@@ -25,14 +22,13 @@ _FRAGMENT = 0x3FFF
 _SOURCE_ROUTES = (IPv4Option.LOOSE_SOURCE_ROUTE, IPv4Option.STRICT_SOURCE_ROUTE)
 
 
-def accept_ipv4(frame: Frame, offset: int, interface: Interface, link_broadcast: bool) -> IPPacket:
-    """The datagram that starts `offset` octets into `frame`, if it is whole, valid and ours.
+def accept_ipv4(frame: Frame, view: memoryview, interface: Interface, link_broadcast: bool) -> IPPacket:
+    """The datagram in `frame` if it is whole, valid and ours; `view` is the first buffer from the IP header on.
 
     Raises `DecodeError` with the name of the rule that it breaks. The TTL is not looked at: RFC 1122 section 3.2.1.7
     forbids to discard a datagram because of it.
     """
     buffers, offload = frame.buffers, frame.offload
-    view = memoryview(buffers[0])[offset:]
     octets, tos, total_length, _, fragment, ttl, protocol, _, src, dst = unpack_ipv4(view)
     header = view[:octets]
     if offload is None:
@@ -47,10 +43,10 @@ def accept_ipv4(frame: Frame, offset: int, interface: Interface, link_broadcast:
         if len(view) < total_length:
             raise DecodeError("ipv4.truncated", f"{len(view)} of {total_length} octets")
     else:
-        payload = _trimmed((view[octets:], *buffers[1:]), total_length - octets)
+        payload = first_octets((view[octets:], *buffers[1:]), total_length - octets, "ipv4.truncated")
     if fragment & _FRAGMENT:
         raise DecodeError("ipv4.fragment")
-    if octets > HEADER_OCTETS:
+    if octets > IPV4.header_octets:
         _check_options(header)
     broadcast = interface.destinations.get(dst)
     if broadcast is None:
@@ -80,22 +76,9 @@ def accept_ipv4(frame: Frame, offset: int, interface: Interface, link_broadcast:
     )
 
 
-def _trimmed(buffers: tuple[Buffer, ...], length: int) -> tuple[Buffer, ...]:
-    """The first `length` octets of `buffers`, as views."""
-    left = length
-    kept: list[Buffer] = []
-    for buffer in buffers:
-        view = memoryview(buffer)
-        kept.append(view[:left])
-        left -= view.nbytes
-        if left <= 0:
-            return tuple(kept)
-    raise DecodeError("ipv4.truncated", f"{left} octets missing")
-
-
 def _check_options(header: memoryview) -> None:
     """Options are tolerated and ignored, but a source route makes us a stepping stone (RFC 7126, 4.3 and 4.4)."""
-    if any(option.type in _SOURCE_ROUTES for option in parse_ipv4_options(header[HEADER_OCTETS:])):
+    if any(option.type in _SOURCE_ROUTES for option in parse_ipv4_options(header[IPV4.header_octets :])):
         raise DecodeError("ipv4.source_route")
 
 
@@ -103,8 +86,10 @@ _HEADER = struct.Struct("!2sH6sH8s")
 
 
 class HeaderTemplate:
-    """The header of atomic datagrams of one flow: DF is set, the identification is 0 (RFC 6864, section 4.1: any value
-    will do), and only the length and with it the checksum change."""
+    """The header of one flow's datagrams, in which only the length and with it the checksum change.
+
+    Those of `build` are atomic: DF is set, and the identification is 0 (RFC 6864, section 4.1: any value will do).
+    """
 
     __slots__ = ("_addresses", "_middle", "_start", "_sum")
 
@@ -117,3 +102,9 @@ class HeaderTemplate:
         # Never all zero, so that the modulo is the ones' complement sum (RFC 1071).
         checksum = -(self._sum + total_length) % 0xFFFF
         return _HEADER.pack(self._start, total_length, self._middle, checksum, self._addresses)
+
+    def build_fragmentable(self, total_length: int, identification: int) -> bytes:
+        """Without DF."""
+        middle = identification.to_bytes(2, "big") + bytes(2) + self._middle[4:]
+        checksum = -(self._sum - DONT_FRAGMENT + identification + total_length) % 0xFFFF
+        return _HEADER.pack(self._start, total_length, middle, checksum, self._addresses)

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Callable
 from errno import EHOSTUNREACH
-from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from itertools import count
 from random import Random
 from typing import Protocol, runtime_checkable
@@ -15,18 +15,22 @@ from pystack.net.address import AddressLike, InterfaceAddress
 from pystack.net.arp import AddressResolution
 from pystack.net.config import NetConfig
 from pystack.net.errors import PathError
+from pystack.net.family import family_of
 from pystack.net.icmp import ICMP, EchoErrorCallback, EchoReplyCallback
+from pystack.net.icmpv4 import ICMPv4
+from pystack.net.icmpv6 import ICMPv6
 from pystack.net.interface import Interface
 from pystack.net.ipv4 import accept_ipv4
+from pystack.net.ipv6 import accept_ipv6
 from pystack.net.neighbour import Neighbour
 from pystack.net.output import Output
 from pystack.net.packet import IPPacket
 from pystack.net.path import Path
 from pystack.net.paths import Paths
+from pystack.net.ratelimit import TokenBucket
 from pystack.net.routes import Route
 from pystack.units import Ns
 from pystack.wire.ethernet import ETHERNET, EtherType, VLANTag, unpack_ethernet
-from pystack.wire.icmpv4 import UnreachableCode
 from pystack.wire.ipv4 import unpack_ipv4
 from pystack.wire.protocol import IPProtocol
 
@@ -71,10 +75,12 @@ class Network:
         self.loopback = self._interface(LoopbackLink(), "lo", is_loopback=True)
         self._paths = Paths(self.config, self.loopback)
         self._output = Output(self._paths.mtus, entropy, counters)
-        self._icmp = ICMP(self._paths, self._output, self.config, counters, rng, notify, on_echo_reply, on_echo_error)
+        errors = TokenBucket(self.config.icmp_error_rate, self.config.icmp_error_burst, rng)
+        replies = TokenBucket(self.config.echo_reply_rate, self.config.echo_reply_burst, rng)
+        shared = (self._paths, self._output, counters, errors, replies, notify, on_echo_reply, on_echo_error)
+        self._icmpv4 = ICMPv4(*shared)
+        self._icmpv6 = ICMPv6(*shared)
         self.send = self._output.send
-        self.ping = self._icmp.ping
-        self.send_unreachable = self._icmp.send_unreachable
 
     # --- configuration
 
@@ -84,12 +90,16 @@ class Network:
         return self._paths.interfaces
 
     def add_interface(
-        self, link: Link, address: AddressLike | None = None, gateway: str | IPv4Address | None = None, name: str = ""
+        self,
+        link: Link,
+        address: AddressLike | None = None,
+        gateway: str | IPv4Address | IPv6Address | None = None,
+        name: str = "",
     ) -> Interface:
-        """Put `link` to use under `address` ("192.0.2.2/24"; None: the link's own if it has one, else none yet), with a
-        default route through `gateway`. On Ethernet the address is announced.
+        """Put `link` to use under `address` ("192.0.2.2/24", "2001:db8::2/64"; None: the link's own if it has one, else
+        none yet), with a default route through `gateway`. On Ethernet the address is announced.
 
-        Raises ValueError for addresses that make no sense, `OSError` EADDRINUSE for one that this host has already.
+        Raises ValueError for addresses that make no sense, `OSError` as `add_address`.
         """
         capabilities = link.capabilities
         if address is None and isinstance(link, Addressed):
@@ -99,29 +109,39 @@ class Network:
             kind = "eth" if capabilities.medium is Medium.ETHERNET else "ip"
             name = f"{kind}{next(self._names)}"
         interface = self._interface(link, name)
-        self._paths.add_interface(interface, ours, None if gateway is None else IPv4Address(gateway).packed)
+        self._paths.add_interface(interface, ours, None if gateway is None else ip_address(gateway).packed)
         if ours is not None and interface.arp is not None:
             interface.arp.announce(ours.address)
         return interface
 
-    def add_address(self, interface: Interface, address: str | IPv4Interface) -> None:
-        """One more address for an interface. Raises as `add_interface`."""
+    def add_address(self, interface: Interface, address: AddressLike) -> None:
+        """One more address for an interface, of either IP version.
+
+        Raises ValueError for what is not the address of one host, and `OSError`: EADDRINUSE (this host has it already),
+        EADDRNOTAVAIL (a loopback address on a wire), EAFNOSUPPORT (IPv6 on Ethernet, or on a link below 1280 octets).
+        """
         ours = InterfaceAddress.parse(address)
         self._paths.add_address(interface, ours)
         if interface.arp is not None:
             interface.arp.announce(ours.address)
 
     def add_route(
-        self, network: str | IPv4Network, gateway: str | IPv4Address | None, interface: Interface | None = None
+        self,
+        network: str | IPv4Network | IPv6Network,
+        gateway: str | IPv4Address | IPv6Address | None,
+        interface: Interface | None = None,
     ) -> None:
-        """A route to `network`: through `gateway`, or (None) to neighbours on `interface`.
+        """A route to `network` ("0.0.0.0/0" and "::/0": everywhere): through `gateway`, or (None) to neighbours on
+        `interface`.
 
         The gateway must be a neighbour; without `interface`, its network tells which one. Raises ValueError.
         """
-        target = IPv4Network(network)
-        hop = None if gateway is None else IPv4Address(gateway).packed
+        target = ip_network(network)
+        hop = None if gateway is None else ip_address(gateway).packed
+        if hop is not None and len(hop) != len(target.network_address.packed):
+            raise ValueError(f"gateway {gateway} and network {target} are of different IP versions")
         if interface is None:
-            via = None if hop is None else self._paths.routes.lookup(hop)
+            via = None if hop is None else self._paths.routes[family_of(hop)].lookup(hop)
             if via is None:
                 raise ValueError(f"no interface for the route to {target}: name one, or a gateway on a known network")
             interface = via.interface
@@ -175,6 +195,19 @@ class Network:
         """A transport made progress over `path`, so its neighbour is alive and need not be probed. Cheap."""
         if path.neighbours is not None:
             path.neighbours.confirm(path.next_hop, now)
+
+    # --- ICMP
+
+    def ping(self, path: Path, identifier: int, sequence: int, data: bytes, now: Ns, ttl: int = 64) -> None:
+        """Send an echo request. Raises `OSError` EMSGSIZE."""
+        self._icmp(path.dst).ping(path, identifier, sequence, data, now, ttl)
+
+    def send_port_unreachable(self, packet: IPPacket, now: Ns) -> None:
+        """Tell the sender of `packet` that nobody listens there, unless an RFC or the budget of errors forbids it."""
+        self._icmp(packet.dst).send_port_unreachable(packet, now)
+
+    def _icmp(self, address: bytes) -> ICMP:
+        return self._icmpv4 if len(address) == 4 else self._icmpv6
 
     # --- driving
 
@@ -249,24 +282,38 @@ class Network:
             ethertype = tag.ethertype
             offset += tag.size
         if ethertype == EtherType.IPV4:
-            self._ipv4(accept_ipv4(frame, offset, interface, link_broadcast), now)
+            self._ipv4(accept_ipv4(frame, memoryview(head)[offset:], interface, link_broadcast), now)
         elif ethertype == EtherType.ARP and interface.arp is not None:
             interface.arp.receive(memoryview(head)[offset:], link_broadcast, now)
         else:
             raise DecodeError("ethernet.unknown_type", f"0x{ethertype:04x}")
 
     def _ip(self, interface: Interface, frame: Frame, now: Ns) -> None:
-        self._ipv4(accept_ipv4(frame, 0, interface, False), now)
+        view = memoryview(frame.buffers[0])
+        if len(view) and view[0] >> 4 == 6:
+            self._ipv6(accept_ipv6(frame, view, interface, False), now)
+        else:
+            self._ipv4(accept_ipv4(frame, view, interface, False), now)
 
     def _ipv4(self, packet: IPPacket, now: Ns) -> None:
         protocol = packet.protocol
         if protocol == IPProtocol.TCP or protocol == IPProtocol.UDP:
             self._deliver(packet, now)
         elif protocol == IPProtocol.ICMP:
-            self._icmp.receive(packet, now)
+            self._icmpv4.receive(packet, now)
         else:
             self.counters["ipv4.unknown_protocol"] += 1
-            self._icmp.send_unreachable(packet, UnreachableCode.PROTOCOL, now)
+            self._icmpv4.send_protocol_unknown(packet, now)
+
+    def _ipv6(self, packet: IPPacket, now: Ns) -> None:
+        protocol = packet.protocol
+        if protocol == IPProtocol.TCP or protocol == IPProtocol.UDP:
+            self._deliver(packet, now)
+        elif protocol == IPProtocol.ICMPV6:
+            self._icmpv6.receive(packet, now)
+        else:
+            self.counters["ipv6.unknown_protocol"] += 1
+            self._icmpv6.send_protocol_unknown(packet, now)
 
     # --- failures
 
@@ -280,7 +327,7 @@ class Network:
             if flow not in told:
                 told.add(flow)
                 error = PathError(errno=EHOSTUNREACH, hard=True, src=src, dst=dst, protocol=protocol, quote=quote)
-                self._icmp.dispatch(error, now)
+                self._icmpv4.dispatch(error, now)
 
     def _link_down(self, interface: Interface, error: LinkDown) -> None:
         interface.shut()

@@ -11,18 +11,16 @@ from pystack.errors import os_error
 from pystack.link.base import Checksum, Frame, GSOType, Offload
 from pystack.net.address import address_text
 from pystack.net.identification import Identifications
-from pystack.net.ipv4 import HEADER_OCTETS
 from pystack.net.neighbour import Waiting
 from pystack.net.path import Path
 from pystack.net.pathmtu import PathMTUs
 from pystack.units import Ns
-from pystack.wire.ipv4 import pack_ipv4
 
 __all__ = ["Output"]
 
 
 class Output:
-    """Builds IPv4 datagrams. All headers become one `bytes` object; the payload's buffers follow as they are."""
+    """Builds IP datagrams. All headers become one `bytes` object; the payload's buffers follow as they are."""
 
     def __init__(self, mtus: PathMTUs, entropy: Callable[[int], bytes], counters: Counter[str]) -> None:
         self._mtus = mtus
@@ -48,25 +46,28 @@ class Output:
 
         `csum_offset` says where in `header` a checksum was left partial, `gso_size` how a super-segment is to be cut;
         only for links whose capabilities allow it. Raises `OSError` EMSGSIZE for what is larger than the path MTU:
-        nothing is fragmented here, whatever `dont_fragment` lets routers do.
+        nothing is fragmented here, whatever `dont_fragment` lets IPv4's routers do.
         """
         if not 0 < ttl < 256:  # RFC 1122, 3.2.1.7
-            raise ValueError(f"a TTL is 1 to 255, not {ttl}")
-        total_length = HEADER_OCTETS + len(header) + length
+            raise ValueError(f"a TTL or hop limit is 1 to 255, not {ttl}")
+        ip_octets = path.header_octets
+        total_length = ip_octets + len(header) + length
         if self._mtus:
             self._mtus.expire(path.dst, now)
         if total_length > path.mtu:
-            _check_size(path, total_length, HEADER_OCTETS + len(header), gso_size)
+            _check_size(path, total_length, ip_octets + len(header), gso_size)
         if dont_fragment:
             packet = path.ip_header(protocol, total_length, ttl, tos) + header
         else:
             identification = self._identifications.next(path.src, path.dst, protocol)
-            ip_header = pack_ipv4(path.src, path.dst, protocol, total_length, identification, 0, ttl, tos)
-            packet = ip_header + header
+            packet = path.fragmentable_header(protocol, total_length, ttl, tos, identification) + header
         offload = None
         if csum_offset is not None:
-            start = path.link_length + HEADER_OCTETS
-            offload = _marks(start, csum_offset, gso_size, start + len(header) if gso_size else 0)
+            start = path.link_length + ip_octets
+            if gso_size:
+                offload = _marks(start, csum_offset, path.gso_type, gso_size, start + len(header))
+            else:
+                offload = _marks(start, csum_offset, GSOType.NONE, 0, 0)
         interface = path.interface
         neighbours = path.neighbours
         if neighbours is None:
@@ -85,9 +86,8 @@ class Output:
 
 
 @lru_cache(256)
-def _marks(csum_start: int, csum_offset: int, gso_size: int, header_length: int) -> Offload:
+def _marks(csum_start: int, csum_offset: int, gso_type: GSOType, gso_size: int, header_length: int) -> Offload:
     """Marks differ little from frame to frame, and cost more to make than to find."""
-    gso_type = GSOType.TCPV4 if gso_size else GSOType.NONE
     return Offload(Checksum.PARTIAL, csum_start, csum_offset, gso_type, gso_size, header_length)
 
 

@@ -3,11 +3,12 @@
 from attrs import define
 from typing_extensions import Buffer
 
+from pystack.errors import DecodeError
 from pystack.link.base import Checksum
 from pystack.net.address import address_text
 from pystack.net.interface import Interface
 
-__all__ = ["IPPacket"]
+__all__ = ["IPPacket", "first_octets"]
 
 
 @define(eq=False)
@@ -18,7 +19,9 @@ class IPPacket:
     dst: bytes
     protocol: int
     ttl: int
+    """IPv6's hop limit too."""
     tos: int
+    """IPv6's traffic class too."""
     header: memoryview
     """The IP header as it arrived, options included."""
     payload: tuple[Buffer, ...]
@@ -43,3 +46,16 @@ class IPPacket:
         return (
             f"<IPPacket {source} > {target} protocol {self.protocol}, {self.length} octets, on {self.interface.name}>"
         )
+
+
+def first_octets(buffers: tuple[Buffer, ...], length: int, reason: str) -> tuple[Buffer, ...]:
+    """The first `length` octets of `buffers`, as views. Raises `DecodeError` with `reason` when there are fewer."""
+    left = length
+    kept: list[Buffer] = []
+    for buffer in buffers:
+        view = memoryview(buffer)
+        kept.append(view[:left])
+        left -= view.nbytes
+        if left <= 0:
+            return tuple(kept)
+    raise DecodeError(reason, f"{left} octets missing")

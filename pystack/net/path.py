@@ -2,15 +2,19 @@
 
 from attrs import define, field
 
+from pystack.link.base import GSOType
+from pystack.net import ipv4, ipv6
 from pystack.net.address import address_text
+from pystack.net.family import family_of
 from pystack.net.interface import Interface
-from pystack.net.ipv4 import MAX_DATAGRAM, HeaderTemplate
 from pystack.net.neighbour import NeighbourCache
 from pystack.net.pathmtu import PathMTUs
 from pystack.wire.ethernet import ETHERNET
 
 __all__ = ["Path"]
 
+MAX_DATAGRAM = 65_535
+"""Octets, header included, that IPv4's length field can say, and a link's MTU."""
 TEMPLATES = 32
 """Headers remembered per path; a traceroute uses one per TTL."""
 
@@ -35,9 +39,15 @@ class Path:
     """Octets of link header."""
     link_mtu: int = field(init=False)
     """Octets of IP packet that the first link takes."""
-    _templates: dict[int, HeaderTemplate] = field(init=False, factory=dict)
+    header_octets: int = field(init=False)
+    """Octets of IP header."""
+    gso_type: GSOType = field(init=False)
+    """How TCP super-segments on this path are marked."""
+    _templates: dict[int, ipv4.HeaderTemplate | ipv6.HeaderTemplate] = field(init=False, factory=dict)
 
     def __attrs_post_init__(self) -> None:
+        family = family_of(self.dst)
+        self.header_octets, self.gso_type = family.header_octets, family.gso_type
         self.link_mtu = min(self.interface.capabilities.mtu, MAX_DATAGRAM)
         self.link_length = len(self.link_header) if self.neighbours is None else ETHERNET.size
 
@@ -47,14 +57,21 @@ class Path:
         return self._path_mtus.limit(self.dst, self.link_mtu)
 
     def ip_header(self, protocol: int, total_length: int, ttl: int, tos: int) -> bytes:
-        """The header of an atomic datagram on this path."""
-        key = protocol << 16 | ttl << 8 | tos
-        template = self._templates.get(key)
-        if template is None:
-            if len(self._templates) >= TEMPLATES:
-                self._templates.clear()
-            template = self._templates[key] = HeaderTemplate(self.src, self.dst, protocol, ttl, tos)
+        """The header of a datagram that is not to be fragmented."""
+        template = self._templates.get(protocol << 16 | ttl << 8 | tos) or self._template(protocol, ttl, tos)
         return template.build(total_length)
+
+    def fragmentable_header(self, protocol: int, total_length: int, ttl: int, tos: int, identification: int) -> bytes:
+        """The header of a datagram that routers may fragment, where there are such."""
+        template = self._templates.get(protocol << 16 | ttl << 8 | tos) or self._template(protocol, ttl, tos)
+        return template.build_fragmentable(total_length, identification)
+
+    def _template(self, protocol: int, ttl: int, tos: int) -> ipv4.HeaderTemplate | ipv6.HeaderTemplate:
+        if len(self._templates) >= TEMPLATES:
+            self._templates.clear()
+        make = ipv4.HeaderTemplate if len(self.dst) == 4 else ipv6.HeaderTemplate
+        template = self._templates[protocol << 16 | ttl << 8 | tos] = make(self.src, self.dst, protocol, ttl, tos)
+        return template
 
     def __repr__(self) -> str:
         via = "" if self.next_hop == self.dst else f" via {address_text(self.next_hop)}"

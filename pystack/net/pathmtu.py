@@ -1,4 +1,4 @@
-"""Path MTU discovery: what is known of paths narrower than their first link (RFC 1191)."""
+"""Path MTU discovery: what is known of paths narrower than their first link (RFC 1191, RFC 8201)."""
 
 from attrs import define, field, frozen
 
@@ -7,17 +7,19 @@ from pystack.units import Ns
 
 __all__ = ["MIN_PATH_MTU", "PLATEAUS", "PathMTUs", "plateau_below"]
 
-MIN_PATH_MTU = 552
-"""Claims below are ignored, as Linux does: they only make a victim send tiny packets."""
+MIN_PATH_MTU = {4: 552, 16: 1280}
+"""Claims below are ignored, by octets of an address: as Linux does for IPv4, where they only make a victim send tiny
+packets, and as RFC 8201 section 4 demands for IPv6, where every link carries 1280 octets."""
 
 PLATEAUS = (65535, 32000, 17914, 8166, 4352, 2002, 1492, 1006, 508, 296, 68)
 """RFC 1191, table 7-1: likely MTUs, for routers that do not tell theirs."""
 
 
 def plateau_below(total_length: int) -> int:
-    """The guess after a datagram of `total_length` octets was too big (RFC 1191, section 5); never below the floor."""
+    """The guess after an IPv4 datagram of `total_length` octets was too big (RFC 1191, section 5); never below the
+    floor."""
     lower = (plateau for plateau in PLATEAUS if plateau < total_length)
-    return max(next(lower, 0), MIN_PATH_MTU)
+    return max(next(lower, 0), MIN_PATH_MTU[4])
 
 
 @frozen
@@ -52,7 +54,7 @@ class PathMTUs:
         again counts as news all the same, and its age starts anew."""
         self.expire(destination, now)
         known = self.limit(destination, link_mtu)
-        if not MIN_PATH_MTU <= mtu <= known or mtu == link_mtu:
+        if not MIN_PATH_MTU[len(destination)] <= mtu <= known or mtu == link_mtu:
             return False
         self._learned.pop(destination, None)  # so that the order of the dict is that of the age
         if len(self._learned) >= self.config.path_mtu_limit:

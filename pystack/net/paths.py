@@ -5,18 +5,10 @@ from errno import EACCES, EADDRINUSE, EADDRNOTAVAIL, EAFNOSUPPORT, EINVAL, ENETU
 from attrs import define, field
 
 from pystack.errors import os_error
-from pystack.net.address import (
-    ALL_HOSTS,
-    ANY,
-    LIMITED_BROADCAST,
-    LOOPBACK,
-    InterfaceAddress,
-    address_text,
-    is_loopback,
-    is_multicast,
-    is_reserved,
-)
+from pystack.link.base import Medium
+from pystack.net.address import InterfaceAddress, address_text
 from pystack.net.config import NetConfig
+from pystack.net.family import IPV4, IPV6, LIMITED_BROADCAST, Family, family_of
 from pystack.net.interface import Interface
 from pystack.net.neighbour import NeighbourCache
 from pystack.net.path import Path
@@ -27,9 +19,6 @@ from pystack.wire.mac import BROADCAST
 
 __all__ = ["Paths"]
 
-DEFAULT = ANY
-"""The network, of prefix length 0, that holds every destination."""
-
 
 @define(eq=False)
 class Paths:
@@ -39,7 +28,7 @@ class Paths:
     loopback: Interface
     interfaces: list[Interface] = field(init=False)
     """All of them, loopback first."""
-    routes: RouteTable = field(init=False, factory=RouteTable)
+    routes: dict[Family, RouteTable] = field(init=False)
     mtus: PathMTUs = field(init=False)
     generation: int = field(init=False, default=0)
     """Paths of earlier generations may be wrong."""
@@ -48,6 +37,7 @@ class Paths:
 
     def __attrs_post_init__(self) -> None:
         self.interfaces = [self.loopback]
+        self.routes = {IPV4: RouteTable(), IPV6: RouteTable()}
         self.mtus = PathMTUs(self.config)
         self._rebuild()
 
@@ -57,6 +47,8 @@ class Paths:
         """Everything or nothing: raises as `add_address` and `add_route`."""
         if address is not None:
             self._check_address(interface, address)
+            if gateway is not None and len(gateway) != len(address.address):
+                raise ValueError(f"gateway {address_text(gateway)} and address {address} are of different IP versions")
         if gateway is not None:
             on_link = address is not None and address.covers(gateway) and gateway != address.address
             _check_gateway(interface, gateway, on_link)
@@ -64,24 +56,29 @@ class Paths:
         if address is not None:
             self._attach(interface, address)
         if gateway is not None:
-            self.routes.add(Route(DEFAULT, 0, gateway, interface))
-        elif address is not None and interface.capabilities.shares_host and not is_loopback(address.address):
-            self.routes.add(Route(DEFAULT, 0, None, interface))  # the kernel behind it has routes of its own
+            self._add_default(family_of(gateway), gateway, interface)
+        elif address is not None:
+            self._lead_to_kernel(interface, address)
         self._rebuild()
 
     def add_address(self, interface: Interface, address: InterfaceAddress) -> None:
-        """Raises `OSError`: EADDRINUSE (this host has it already), EADDRNOTAVAIL (a loopback address on a wire)."""
+        """Raises `OSError`: EADDRINUSE (this host has it already), EADDRNOTAVAIL (a loopback address on a wire),
+        EAFNOSUPPORT (the interface cannot carry that IP version)."""
         self._check_address(interface, address)
+        is_first = not interface.addresses_of(family_of(address.address))
         self._attach(interface, address)
+        if is_first:
+            self._lead_to_kernel(interface, address)
         self._rebuild()
 
     def add_route(self, route: Route) -> None:
         """Raises ValueError for a gateway that is not a neighbour."""
+        routes = self.routes[family_of(route.network)]
         if route.gateway is not None:
-            way = self.routes.lookup(route.gateway, route.interface)
+            way = routes.lookup(route.gateway, route.interface)
             on_link = way is not None and way.gateway is None and route.gateway not in self._own
             _check_gateway(route.interface, route.gateway, on_link)
-        self.routes.add(route)
+        routes.add(route)
         self._rebuild()
 
     def invalidate(self) -> None:
@@ -91,12 +88,25 @@ class Paths:
     def _check_address(self, interface: Interface, address: InterfaceAddress) -> None:
         if address.address in self._own:
             raise os_error(EADDRINUSE, f"{address} is already an address of this host")
-        if is_loopback(address.address) and not interface.internal:
+        family = family_of(address.address)
+        if family.is_loopback(address.address) and not interface.internal:
             raise os_error(EADDRNOTAVAIL, f"{address} never leaves a host; give {interface.name} another address")
+        if family is IPV6:
+            _check_ipv6(interface)
 
     def _attach(self, interface: Interface, address: InterfaceAddress) -> None:
         interface.addresses.append(address)
-        self.routes.add(Route(address.network, address.prefix_length, None, interface))
+        routes = self.routes[family_of(address.address)]
+        routes.add(Route(address.network, address.prefix_length, None, interface))
+
+    def _lead_to_kernel(self, interface: Interface, address: InterfaceAddress) -> None:
+        """The kernel behind a shared interface has routes of its own to everywhere, unless it is its loopback."""
+        family = family_of(address.address)
+        if interface.capabilities.shares_host and not family.is_loopback(address.address):
+            self._add_default(family, None, interface)
+
+    def _add_default(self, family: Family, gateway: bytes | None, interface: Interface) -> None:
+        self.routes[family].add(Route(family.any, 0, gateway, interface))
 
     def _rebuild(self) -> None:
         """Bring in line what follows from the addresses, and outdate every path."""
@@ -104,18 +114,20 @@ class Paths:
         self._cache.clear()
         self._own = {own.address: interface for interface in self.interfaces for own in interface.addresses}
         for interface in self.interfaces:
+            if interface.is_loopback:
+                interface.destinations = dict.fromkeys((*self._own, IPV6.loopback), False)
+                continue
             broadcasts = [own.broadcast for own in interface.addresses if own.broadcast is not None]
-            accepted = self._own if interface.is_loopback else [own.address for own in interface.addresses]
-            interface.destinations = dict.fromkeys(accepted, False)
-            if not interface.is_loopback:
-                interface.destinations |= dict.fromkeys((*broadcasts, LIMITED_BROADCAST, ALL_HOSTS), True)
+            groups = IPV6.everybody if interface.addresses_of(IPV6) else ()
+            interface.destinations = dict.fromkeys((own.address for own in interface.addresses), False)
+            interface.destinations |= dict.fromkeys((*broadcasts, *IPV4.everybody, *groups), True)
             ours = () if interface.internal else self._own
             interface.impossible_sources = frozenset((*ours, *broadcasts))
 
     # --- questions
 
     def is_local(self, address: bytes) -> bool:
-        return address in self._own or (len(address) == 4 and is_loopback(address))
+        return address in self._own or family_of(address).is_loopback(address)
 
     def refresh(self, path: Path) -> Path:
         if path.generation == self.generation:
@@ -136,64 +148,64 @@ class Paths:
     # --- the choice
 
     def _choose(self, dst: bytes, src: bytes | None) -> Path:
-        if len(dst) != 4:
-            raise os_error(EAFNOSUPPORT, "this host has IPv4 only")
-        if src == ANY:
+        family = family_of(dst)
+        if src is not None and len(src) != len(dst):
+            raise os_error(EAFNOSUPPORT, f"{address_text(src)} and {address_text(dst)} are of different IP versions")
+        if src == family.any:
             src = None
         if src is not None and not self.is_local(src):
             raise os_error(EADDRNOTAVAIL, f"{address_text(src)} is not an address of this host")
-        if dst == ANY:  # as Linux does: this host (RFC 1122, 3.2.1.3, never sends it)
-            dst = src or LOOPBACK
+        if dst == family.any:  # as Linux does: this host (RFC 1122, 3.2.1.3, and RFC 4291, 2.5.2, never send it)
+            dst = src or family.loopback
         if self.is_local(dst):
-            return self._local(dst, src)
-        if src is not None and is_loopback(src) and src not in self._own:
+            return self._local(family, dst, src)
+        if src is not None and family.is_loopback(src) and src not in self._own:
             raise os_error(EINVAL, f"{address_text(src)} cannot reach {address_text(dst)}: loopback stays in this host")
         bound = self._own[src] if src is not None else None
-        if dst == LIMITED_BROADCAST or is_multicast(dst):
-            return self._to_group(dst, src, bound)
-        if is_reserved(dst):
+        if family.is_reserved(dst):
             raise os_error(EINVAL, f"{address_text(dst)} is not the address of a host")
-        return self._routed(dst, src, bound)
+        if family.is_group(dst):
+            return self._to_group(family, dst, src, bound)
+        return self._routed(family, dst, src, bound)
 
-    def _local(self, dst: bytes, src: bytes | None) -> Path:
+    def _local(self, family: Family, dst: bytes, src: bytes | None) -> Path:
         """To ourselves, inside the stack; but what a kernel owns too goes out to that kernel."""
         interface = self._own.get(dst)
         if interface is None:
-            interface = next((some for some in self.interfaces if some.up and some.capabilities.shares_host), None)
+            interface = next((some for some in self.interfaces if some.up and _is_kernels(some, family)), None)
         if interface is None or not interface.capabilities.shares_host:
             interface = self.loopback
         if src is None:
-            src = LOOPBACK if is_loopback(dst) else dst
+            src = family.loopback if family.is_loopback(dst) else dst
             if interface is not self.loopback:
-                src = interface.address
+                src = _source(family, interface, dst, dst)
         return self._path(src, dst, interface, dst)
 
-    def _routed(self, dst: bytes, src: bytes | None, bound: Interface | None) -> Path:
-        route = self.routes.lookup(dst, bound)
+    def _routed(self, family: Family, dst: bytes, src: bytes | None, bound: Interface | None) -> Path:
+        route = self.routes[family].lookup(dst, bound)
         if route is None:
             raise os_error(ENETUNREACH, f"no route to {address_text(dst)}; give a gateway or add a route")
         interface = route.interface
         next_hop = route.gateway or dst
         if src is None:
-            if not interface.addresses:
-                raise os_error(EADDRNOTAVAIL, f"{interface.name} has no address yet")
-            src = interface.source_for(next_hop)
+            src = _source(family, interface, dst, next_hop)
         if any(own.broadcast == dst for own in interface.addresses):
             return self._path(src, dst, interface, dst, link_header=_group_header(interface, dst), broadcast=True)
         neighbours = None if interface.arp is None else interface.arp.cache
         return self._path(src, dst, interface, next_hop, neighbours=neighbours)
 
-    def _to_group(self, dst: bytes, src: bytes | None, bound: Interface | None) -> Path:
+    def _to_group(self, family: Family, dst: bytes, src: bytes | None, bound: Interface | None) -> Path:
         """Limited broadcast and multicast: the interface of `src`, of the default route, or the first one."""
         interface = bound
-        if interface is None and (route := self.routes.lookup(dst)) is not None:
+        if interface is None and (route := self.routes[family].lookup(dst)) is not None:
             interface = route.interface
         if interface is None:
-            interface = next((some for some in self.interfaces[1:] if some.up and some.addresses), None)
+            interface = next((some for some in self.interfaces[1:] if some.up and some.addresses_of(family)), None)
         if interface is None or not interface.up:
             raise os_error(ENETUNREACH, f"no interface to reach {address_text(dst)} by")
         if src is None:
-            src = interface.address
+            addresses = interface.addresses_of(family)
+            src = family.source(addresses, dst, dst) if addresses else family.any
         everybody = dst == LIMITED_BROADCAST
         return self._path(src, dst, interface, dst, link_header=_group_header(interface, dst), broadcast=everybody)
 
@@ -220,11 +232,38 @@ def _check_gateway(interface: Interface, gateway: bytes, on_link: bool) -> None:
         )
 
 
+def _check_ipv6(interface: Interface) -> None:
+    if interface.capabilities.medium is Medium.ETHERNET:
+        raise os_error(
+            EAFNOSUPPORT,
+            f"{interface.name} is Ethernet, where IPv6 needs neighbour discovery, which this host does not speak yet: "
+            "give it an IPv4 address, or use a link whose medium is IP",
+        )
+    if interface.capabilities.mtu < IPV6.min_link_mtu:
+        raise os_error(
+            EAFNOSUPPORT,
+            f"{interface.name} carries packets of {interface.capabilities.mtu} octets, "
+            f"IPv6 needs {IPV6.min_link_mtu} (RFC 8200, section 5)",
+        )
+
+
+def _is_kernels(interface: Interface, family: Family) -> bool:
+    return interface.capabilities.shares_host and bool(interface.addresses_of(family))
+
+
+def _source(family: Family, interface: Interface, dst: bytes, next_hop: bytes) -> bytes:
+    """Our address on `interface` for packets to `dst`. Raises EADDRNOTAVAIL."""
+    addresses = interface.addresses_of(family)
+    if not addresses:
+        raise os_error(EADDRNOTAVAIL, f"{interface.name} has no {family} address yet")
+    return family.source(addresses, dst, next_hop)
+
+
 def _group_header(interface: Interface, dst: bytes) -> bytes:
     """The link header for a broadcast or multicast destination."""
     if interface.arp is None:
         return b""
-    mac = _multicast_mac(dst) if is_multicast(dst) else BROADCAST.octets
+    mac = _multicast_mac(dst) if IPV4.is_group(dst) and dst != LIMITED_BROADCAST else BROADCAST.octets
     return pack_ethernet(mac, interface.arp.mac, EtherType.IPV4)
 
 

@@ -112,9 +112,9 @@ class Endpoint(ABC):
 
     def uses(self, interface: Interface, *, alone: bool) -> bool:
         """Whether this socket fails with `interface`; `alone`: no other one is left."""
-        if self._binding is None or not self._binding.address:
+        if self._binding is None or not any(self._binding.address):
             return alone
-        return self._binding.address == interface.address
+        return interface.has(self._binding.address)
 
     def fail(self, error: OSError, now: Ns) -> None:
         """The link below, or the network, has failed this socket: pending calls and the next one raise `error`."""

@@ -8,13 +8,20 @@ from attrs import define, field
 
 from pystack.errors import os_error
 
-__all__ = ["ANY", "Binding", "Ports"]
+__all__ = ["ANY", "Binding", "Ports", "overlap"]
 
 ANY = b""
-"""The wildcard local address."""
+"""The wildcard local address of both IP versions. The unspecified address of one is its own wildcard."""
 
 COUNTERS = 64
 """Size of the counter table of RFC 6056, algorithm 4."""
+
+
+def overlap(one: bytes, other: bytes) -> bool:
+    """Whether a packet could be for both of two local addresses, wildcards or not."""
+    if ANY in (one, other) or one == other:
+        return True
+    return len(one) == len(other) and not (any(one) and any(other))
 
 
 @define(eq=False)
@@ -28,7 +35,7 @@ class Binding:
 
     def excludes(self, address: bytes, reuse: bool) -> bool:
         """Whether a further socket may not bind `address` on this port (Linux's reading of SO_REUSEADDR)."""
-        if ANY not in (address, self.address) and address != self.address:
+        if not overlap(address, self.address):
             return False
         return not (reuse and self.reuse and not self.listening)
 

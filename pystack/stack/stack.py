@@ -18,7 +18,7 @@ from pystack.stack.datagram import DatagramEndpoint
 from pystack.stack.echo import EchoService
 from pystack.stack.endpoint import Endpoint, address_octets
 from pystack.stack.operation import Operation
-from pystack.stack.ports import ANY, Binding, Ports
+from pystack.stack.ports import ANY, Binding, Ports, overlap
 from pystack.stack.stream import StreamEndpoint
 from pystack.stack.tcp import TCP, TCPService
 from pystack.stack.timers import Timers
@@ -86,9 +86,21 @@ class Stack:
     # --- the host and its links
 
     def add_interface(self, link: Link, address: str | None = None, gateway: str | None = None) -> Interface:
-        """Attach `link` with `address` ("192.0.2.2/24"; a link that shares the host's address knows its own) and
-        perhaps a default `gateway`. Raises `ValueError` for what is no address."""
+        """Attach `link` with `address` ("192.0.2.2/24", "2001:db8::2/64"; a link that shares the host's address knows
+        its own) and perhaps a default `gateway`. Raises `ValueError` for what is no address, and `OSError` as
+        `add_address`."""
         return self.network.add_interface(link, address, gateway)
+
+    def add_address(self, interface: Interface, address: str) -> None:
+        """One more address for an interface, of either IP version. Raises `ValueError` for what is no address, and
+        `OSError`: EADDRINUSE (this host has it already), EADDRNOTAVAIL (a loopback address), EAFNOSUPPORT (the link
+        cannot carry that IP version)."""
+        self.network.add_address(interface, address)
+
+    def add_route(self, network: str, gateway: str | None, interface: Interface | None = None) -> None:
+        """A route to `network` ("198.51.100.0/24", "::/0"): through the neighbour `gateway`, or None to neighbours on
+        `interface`. Raises `ValueError`."""
+        self.network.add_route(network, gateway, interface)
 
     @property
     def interfaces(self) -> Sequence[Interface]:
@@ -168,7 +180,7 @@ class Stack:
 
     def _bind(self, ports: Ports, claims: PortClaims, address: bytes, port: int, *, reuse: bool) -> Binding:
         """Hold a local port, here and on the links that share it with the kernel. Raises EADDRNOTAVAIL, EADDRINUSE."""
-        if address and not self.network.is_local(address):
+        if any(address) and not self.network.is_local(address):
             raise os_error(EADDRNOTAVAIL, 'bind takes an address of this host, or "" for all of them')
         if port:
             binding = ports.bind(address, port, reuse=reuse)
@@ -193,23 +205,25 @@ class Stack:
         return True
 
     def _claim(self, claims: PortClaims, address: bytes, port: int) -> None:
-        held: list[Interface] = []
+        held: list[tuple[Interface, bytes]] = []
         try:
-            for interface in self._interfaces_of(address):
-                claims.acquire(interface, interface.address, port)
-                held.append(interface)
+            for interface, own in self._own_addresses(address):
+                claims.acquire(interface, own, port)
+                held.append((interface, own))
         except OSError:
-            for interface in held:
-                claims.release(interface, interface.address, port)
+            for interface, own in held:
+                claims.release(interface, own, port)
             raise
 
     def _unbind(self, ports: Ports, claims: PortClaims, binding: Binding) -> None:
         ports.release(binding)
-        for interface in self._interfaces_of(binding.address):
-            claims.release(interface, interface.address, binding.port)
+        for interface, own in self._own_addresses(binding.address):
+            claims.release(interface, own, binding.port)
 
-    def _interfaces_of(self, address: bytes) -> list[Interface]:
-        return [each for each in self.network.interfaces if address in (ANY, each.address)]
+    def _own_addresses(self, address: bytes) -> list[tuple[Interface, bytes]]:
+        """Each address of this host that `address`, which may be a wildcard, stands for."""
+        owned = ((each, own.address) for each in self.network.interfaces for own in each.addresses)
+        return [(each, own) for each, own in owned if overlap(address, own)]
 
     # --- what the network reports
 

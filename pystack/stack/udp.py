@@ -22,8 +22,6 @@ __all__ = ["UDP", "Receiver", "UDPService"]
 UDP = 17
 HEADER = 8
 IP_HEADERS = {4: 20, 16: 40}
-PORT_UNREACHABLE = 3
-"""ICMP code (RFC 792, destination unreachable)."""
 
 
 class Receiver(Protocol):
@@ -69,13 +67,16 @@ class UDPService:
         except DecodeError as error:
             self.counters[error.reason] += 1
             return
+        if len(packet.dst) == 16 and not any(memoryview(packet.payload[0])[CHECKSUM_OFFSET : CHECKSUM_OFFSET + 2]):
+            self.counters["udp.no_checksum"] += 1  # RFC 8200, section 8.1: IPv6 has no checksum of its own to lean on
+            return
         key = packet.src + packet.dst + src_port.to_bytes(2, "big") + dst_port.to_bytes(2, "big")
         receiver = self._connected.get(key)
         if receiver is None:
             receivers = self._bound.get((packet.dst, dst_port)) or self._bound.get((ANY, dst_port))
             if not receivers:
                 self.counters["udp.no_socket"] += 1
-                self.network.send_unreachable(packet, PORT_UNREACHABLE, now)
+                self.network.send_port_unreachable(packet, now)
                 return
             receiver = receivers[-1]
         if not receiver.on_datagram(b"".join(pieces), (packet.src, src_port), now):

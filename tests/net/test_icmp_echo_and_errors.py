@@ -116,7 +116,7 @@ def test_an_unknown_protocol_is_unreachable(any_bench: Bench) -> None:
 def test_an_error_quotes_as_much_as_576_octets_hold(any_bench: Bench) -> None:
     packet = any_bench.udp_packet(bytes(range(256)) * 5)
     any_bench.inject(packet)
-    any_bench.network.send_unreachable(any_bench.node.packets[0], UnreachableCode.PORT, 0)
+    any_bench.network.send_port_unreachable(any_bench.node.packets[0], 0)
     any_bench.network.flush(0)
     ((header, message),) = any_bench.sent_icmp()  # RFC 1812, 4.3.2.3
     assert header.total_length == 576
@@ -127,7 +127,7 @@ def test_an_error_quotes_as_much_as_576_octets_hold(any_bench: Bench) -> None:
 def test_no_error_about_what_everybody_received(bench: Bench, dst: str) -> None:
     bench.introduce()
     bench.inject(bench.udp_packet(dst=dst), dst_mac=ALL)
-    bench.network.send_unreachable(bench.node.packets[0], UnreachableCode.PORT, 0)
+    bench.network.send_port_unreachable(bench.node.packets[0], 0)
     bench.inject(bench.udp_packet(dst=dst, protocol=132), dst_mac=ALL)
     assert bench.sent() == []
     assert bench.counters["icmp.error_suppressed"] == 2
@@ -152,7 +152,7 @@ def test_no_error_about_an_icmp_error(any_bench: Bench) -> None:
             any_bench.interface,
             False,
         )
-        any_bench.network.send_unreachable(about, UnreachableCode.PORT, 0)
+        any_bench.network.send_port_unreachable(about, 0)
         any_bench.network.flush(0)
         assert len(any_bench.sent()) == answered
 
@@ -199,7 +199,7 @@ def test_the_kernels_address_stays_silent() -> None:
     for packet in (Bench.udp_packet(), Bench.udp_packet(protocol=132), icmp(ICMPv4Message.echo_request(1, 1))):
         link.send([Frame((packet,))], 0)
     node.turn(0)
-    node.network.send_unreachable(node.packets[0], UnreachableCode.PORT, 0)
+    node.network.send_port_unreachable(node.packets[0], 0)
     assert node.network.next_deadline() is None
     assert node.counters["icmp.error_suppressed"] == 2
     assert node.counters["icmp.echo_shared"] == 1
@@ -317,7 +317,7 @@ def test_an_error_between_own_addresses_comes_back() -> None:
     node = Node()
     node.send_udp("127.0.0.1")
     node.turn(0)
-    node.network.send_unreachable(node.packets[0], UnreachableCode.PORT, 0)
+    node.network.send_port_unreachable(node.packets[0], 0)
     node.turn(0)
     assert [(error.errno, error.quote) for error in node.errors] == [(errno.ECONNREFUSED, udp_header(7) + b"payload")]
 

@@ -69,7 +69,7 @@ def test_a_truncated_datagram_is_dropped(bench: Bench, scattered: bool) -> None:
     [
         (b"", "ipv4.short"),
         (b"\x45" + bytes(18), "ipv4.short"),
-        (b"\x65" + bytes(39), "ipv4.version"),
+        (b"\x55" + bytes(39), "ipv4.version"),
         (b"\x44" + bytes(39), "ipv4.header_length"),
         (b"\x4f" + bytes(39), "ipv4.short"),
         (b"\x45\0\0\x13" + bytes(36), "ipv4.total_length"),
