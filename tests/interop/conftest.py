@@ -14,10 +14,8 @@ BIG = 100_000_000
 
 
 @pytest.fixture(autouse=True)
-def private_network() -> Iterator[None]:
-    helpers.need("ip")
-    with helpers.private_network():
-        yield
+def private_network(netns: object) -> None:
+    """Every test, not only those that say so."""
 
 
 @pytest.fixture

@@ -1,7 +1,5 @@
-"""What the interop tests share: a network of the test's own, and the programs of others that meet pystack there."""
+"""What the interop tests share: the programs of others that meet pystack, and how to wait for them."""
 
-import ctypes
-import functools
 import hashlib
 import os
 import shutil
@@ -22,21 +20,17 @@ __all__ = [
     "KERNEL",
     "OURS",
     "PREFIX",
-    "REQUIRE_ALL",
-    "Namespace",
+    "ROOT",
     "Nginx",
     "curl",
     "environment",
     "eventually",
     "example",
     "free_port",
-    "need",
     "nginx",
     "ping",
-    "private_network",
     "python",
     "run",
-    "second_namespace",
     "sha256",
     "stop",
     "wrong_frames",
@@ -45,8 +39,7 @@ __all__ = [
 T = TypeVar("T")
 
 ROOT = Path(__file__).parents[2]
-REQUIRE_ALL = bool(os.environ.get("PYSTACK_REQUIRE_ALL"))
-CLONE_NEWNET = 0x40000000
+SYSTEM_PATH = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
 
 KERNEL, OURS, PREFIX = "192.0.2.1", "192.0.2.2", 24
 """The two ends of a device that pystack makes. Every test has a network namespace of its own, so none collide."""
@@ -63,22 +56,6 @@ TSHARK_COMPLAINTS = " || ".join(
         *(f'{protocol}.checksum.status == "Bad"' for protocol in ("ip", "tcp", "udp", "icmp")),
     ]
 )
-
-
-def need(*programs: str) -> None:
-    """Skip unless root and `programs` are there; fail instead where they must be (PYSTACK_REQUIRE_ALL)."""
-    lacking = [] if os.name == "posix" and os.geteuid() == 0 else ["root"]
-    lacking += [program for program in programs if not find(program)]
-    if lacking:
-        reason = f"needs {', '.join(lacking)}"
-        if REQUIRE_ALL:
-            pytest.fail(reason)
-        pytest.skip(reason)
-
-
-@functools.cache
-def find(program: str) -> str | None:
-    return shutil.which(program, path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin")
 
 
 def run(*command: str | Path, timeout: float = 60, check: bool = True) -> subprocess.CompletedProcess[str]:
@@ -110,51 +87,6 @@ def stop(process: "subprocess.Popen[str]", sig: signal.Signals = signal.SIGTERM)
         process.kill()
         process.wait()
         raise
-
-
-@contextmanager
-def private_network() -> Iterator[None]:
-    """This thread, and the threads and processes it starts, in an empty network namespace with loopback up."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    with open("/proc/thread-self/ns/net", "rb") as before:
-        if libc.unshare(CLONE_NEWNET) != 0:
-            raise OSError(ctypes.get_errno(), "unshare")
-        try:
-            run("ip", "link", "set", "lo", "up")
-            yield
-        finally:
-            assert libc.setns(before.fileno(), CLONE_NEWNET) == 0
-
-
-@define
-class Namespace:
-    """A second network namespace, held by a process."""
-
-    holder: "subprocess.Popen[str]"
-
-    @property
-    def pid(self) -> str:
-        return str(self.holder.pid)
-
-    def command(self, *command: str) -> list[str]:
-        """`command`, to be run in there."""
-        return ["nsenter", f"--net=/proc/{self.pid}/ns/net", *command]
-
-
-@contextmanager
-def second_namespace() -> Iterator[Namespace]:
-    need("unshare", "nsenter")
-    holder = subprocess.Popen(
-        ["unshare", "--net", "sh", "-c", "echo ready; exec cat"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    with holder:
-        assert holder.stdout is not None
-        assert holder.stdout.readline() == "ready\n"
-        yield Namespace(holder)
-        stop(holder)
 
 
 def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
@@ -196,7 +128,6 @@ def example(name: str, *arguments: str | Path, timeout: float = 60) -> subproces
 
 def curl(*arguments: str | Path) -> bytes:
     """What the system's curl gets."""
-    need("curl")
     done = subprocess.run(
         ["curl", "-sS", "--fail", "--noproxy", "*", "--max-time", "60", *arguments], capture_output=True, check=False
     )
@@ -206,7 +137,6 @@ def curl(*arguments: str | Path) -> bytes:
 
 def ping(address: str, count: int = 3, interval: float = 0.02) -> str:
     """What the kernel's ping says of `count` questions; it waits one second for the last answer."""
-    need("ping")
     return run("ping", "-n", "-c", str(count), "-i", str(interval), "-W", "1", address, check=False).stdout
 
 
@@ -217,7 +147,6 @@ def sha256(path: Path) -> str:
 
 def wrong_frames(capture: Path) -> list[str]:
     """The frames of `capture` that tshark finds malformed or with a bad checksum. Fails when it holds none."""
-    need("tshark")
     command = ["tshark", "-n", "-r", str(capture), *TSHARK_OPTIONS, "-Y"]
     assert run(*command, "frame", "-c", "1").stdout, f"{capture} holds no frame"
     return run(*command, TSHARK_COMPLAINTS, timeout=120).stdout.splitlines()
@@ -238,13 +167,12 @@ class Nginx:
 
 
 @contextmanager
-def nginx(folder: Path, *, namespace: Namespace | None = None) -> Iterator[Nginx]:
-    """Run nginx in the foreground of a child process; ready when it listens."""
-    need("nginx")
+def nginx(folder: Path) -> Iterator[Nginx]:
+    """Run nginx in the foreground of a child process, in the namespace of this thread; ready when it listens."""
     root = folder / "www"
     root.mkdir(parents=True)
     os.chmod(root, 0o755)
-    port = free_port() if namespace is None else 8080
+    port = free_port()
     configuration = folder / "nginx.conf"
     configuration.write_text(f"""
         daemon off;
@@ -268,8 +196,10 @@ def nginx(folder: Path, *, namespace: Namespace | None = None) -> Iterator[Nginx
             }}
         }}
     """)
-    command = [str(find("nginx")), "-p", str(folder), "-e", f"{folder}/error.log", "-c", str(configuration)]
-    process = subprocess.Popen(namespace.command(*command) if namespace else command, text=True)
+    program = shutil.which("nginx", path=SYSTEM_PATH)
+    assert program
+    command = [program, "-p", str(folder), "-e", f"{folder}/error.log", "-c", str(configuration)]
+    process = subprocess.Popen(command, text=True)
     try:
         eventually((folder / "nginx.pid").exists, "nginx has started")
         yield Nginx(root, port, folder / "access.log")

@@ -4,7 +4,6 @@ import random
 import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -13,7 +12,7 @@ from attrs import frozen
 from tests.interop import helpers
 from tests.interop.helpers import KERNEL, Nginx, curl, eventually, example, run, wrong_frames
 
-pytestmark = pytest.mark.interop
+pytestmark = [pytest.mark.interop, pytest.mark.requires("nginx", "curl", "ping", "tshark")]
 
 PAGE = "<html><title>nginx</title>\r\n" + "Zwölf Boxkämpfer jagen Viktor\n" * 9000
 """More than the first windows hold; not a whole number of segments."""
@@ -31,31 +30,19 @@ class Way:
         return example("curl_lite.py", *self.options, *more, f"http://{self.address}:{self.server.port}{path}")
 
 
-@contextmanager
-def over_veth(folder: Path) -> Iterator[Way]:
-    """nginx in a second namespace behind a veth; the kernel's own end of it has an address too."""
-    with helpers.second_namespace() as other:
-        run("ip", "link", "add", "near", "type", "veth", "peer", "name", "far", "netns", other.pid)
-        run("ip", "address", "add", "198.51.100.1/24", "dev", "near")
-        run("ip", "link", "set", "near", "up")
-        for command in (
-            ["ip", "address", "add", "198.51.100.2/24", "dev", "far"],
-            ["ip", "link", "set", "far", "up"],
-            ["ip", "link", "set", "lo", "up"],
-        ):
-            run(*other.command(*command))
-        with helpers.nginx(folder, namespace=other) as server:
-            yield Way(("--link", "packet:near", "--address", "198.51.100.3/24"), "198.51.100.2", server)
-
-
 @pytest.fixture(params=["raw", "tap", "tun", "packet"])
 def way(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Way]:
+    """Over a veth nginx sits in a second namespace, and the kernel has an address of its own on our end."""
+    folder = tmp_path / "nginx"
     if request.param == "packet":
-        with over_veth(tmp_path / "nginx") as way:
-            yield way
+        cable = request.getfixturevalue("cable")
+        cable.near.ip("address add 198.51.100.1/24 dev near")
+        cable.far.ip("address add 198.51.100.2/24 dev far")
+        with cable.far, helpers.nginx(folder) as server, cable.near:
+            yield Way(("--link", "packet:near", "--address", "198.51.100.3/24"), "198.51.100.2", server)
         return
     address = "127.0.0.1" if request.param == "raw" else KERNEL
-    with helpers.nginx(tmp_path / "nginx") as server:
+    with helpers.nginx(folder) as server:
         yield Way(("--link", request.param), address, server)
 
 

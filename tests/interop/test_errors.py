@@ -15,7 +15,7 @@ import pystack
 from tests.interop import helpers
 from tests.interop.helpers import KERNEL, OURS, PREFIX, Nginx, example, run
 
-pytestmark = pytest.mark.interop
+pytestmark = [pytest.mark.interop, pytest.mark.requires("nginx")]
 
 NOBODY = 65534
 

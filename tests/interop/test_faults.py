@@ -13,7 +13,7 @@ from pystack.link.capture import Direction
 from pystack.units import Ns
 from tests.interop.helpers import KERNEL, OURS, PREFIX, wrong_frames
 
-pytestmark = pytest.mark.interop
+pytestmark = [pytest.mark.interop, pytest.mark.requires("tshark")]
 
 MEGABYTE = 1_000_000
 PATIENCE = 90.0

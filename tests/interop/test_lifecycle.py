@@ -14,7 +14,7 @@ import pystack
 from tests.interop import helpers
 from tests.interop.helpers import KERNEL, OURS, PREFIX, Nginx, curl, eventually, run
 
-pytestmark = pytest.mark.interop
+pytestmark = [pytest.mark.interop, pytest.mark.requires("nginx", "curl", "ping")]
 
 TAP = f'pystack.TapLink("pystack0", host_address="{KERNEL}/{PREFIX}")'
 HOST = f'pystack.Host({TAP}, address="{OURS}/{PREFIX}")'

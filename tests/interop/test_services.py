@@ -16,7 +16,7 @@ import pystack
 from tests.interop import helpers
 from tests.interop.helpers import KERNEL, OURS, PREFIX, curl, free_port, wrong_frames
 
-pytestmark = pytest.mark.interop
+pytestmark = [pytest.mark.interop, pytest.mark.requires("curl", "ping", "tshark")]
 
 PATIENCE = 20.0
 """Seconds after which a wait is a failure."""

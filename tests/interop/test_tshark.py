@@ -9,7 +9,7 @@ from pystack import wire
 from pystack.link.capture import Direction
 from tests.interop.helpers import wrong_frames
 
-pytestmark = pytest.mark.interop
+pytestmark = [pytest.mark.interop, pytest.mark.requires("tshark")]
 
 ETHERNET = wire.EthernetHeader(dst="02:00:00:00:00:01", src="02:00:00:00:00:02", ethertype=wire.EtherType.IPV4)
 IP = wire.IPv4Header(src="192.0.2.1", dst="192.0.2.2")
