@@ -289,12 +289,12 @@ class Pump:
         while True:
             with self._lock:
                 now = monotonic_ns()
-                if not waiter.finished:
-                    self._turn(seat, now, stirred)
+                more = not waiter.finished and self._serve(now, stirred)
                 if waiter.finished or _is_late(waiter, now):
                     waiter.finished = True
                     self._leave(waiter)
                     return
+                self._prepare(seat, now, more)
                 if waiter.deadline is not None and (seat.until is None or waiter.deadline < seat.until):
                     seat.until = waiter.deadline
             if _unattended:
@@ -304,16 +304,17 @@ class Pump:
 
     # --- the stack's turns, under the lock
 
-    def _turn(self, seat: Seat, now: Ns, stirred: bool) -> None:
-        """Poll if there is reason to, and make `seat` ready to sleep on. `stirred`: its last sleep has ended."""
-        deadline = self._stack.next_deadline()
-        if stirred or self._signalled or self._dropped or (deadline is not None and deadline <= now):
-            if self._advance(now):
-                seat.until = now
-                return
-            deadline = self._stack.next_deadline()
+    def _serve(self, now: Ns, stirred: bool) -> bool:
+        """Poll, if a sleep has ended or there is another reason; whether more waits."""
+        return (stirred or self._signalled or bool(self._dropped)) and self._advance(now)
+
+    def _prepare(self, seat: Seat, now: Ns, more: bool) -> None:
+        """Make `seat` ready for a sleep as long as there is nothing to do: not at all, if there is."""
+        if more:
+            seat.until = now
+            return
         seat.watch(self._interest())
-        seat.until = deadline
+        seat.until = self._stack.next_deadline()
         seat.asleep = True
         if self._signalled or self._dropped:
             seat.until = now
@@ -384,7 +385,7 @@ class Pump:
                     self._summoned = False
                     seen = self._turnover
                     self._take(seat)
-                    self._turn(seat, now, stirred=True)
+                    self._prepare(seat, now, self._advance(now))
                 else:
                     self._parked = self._leader is not None and self._turnover == seen
                     seen = self._turnover
