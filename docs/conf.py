@@ -23,6 +23,7 @@ myst_heading_anchors = 3
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_preserve_defaults = True
+smartquotes = False  # code in prose: b"" is not a quotation
 default_role = "code"  # docstrings put names in single backticks
 
 html_theme = "furo"

@@ -390,8 +390,8 @@ def main() -> int:
     options = arguments()
     output = Output(options.output)
     try:
-        fetch(options, output)
-        output.close()
+        with closing(output):
+            fetch(options, output)
     except Failure as failure:
         complain(f"({failure.status}) {failure}")
         return failure.status

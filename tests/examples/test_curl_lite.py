@@ -103,6 +103,13 @@ def test_each_failure_has_curls_status_and_one_line(run: Run, status: int, argum
     assert words in line
 
 
+def test_what_came_before_a_failure_is_kept(run: Run, tmp_path: Path) -> None:
+    result = run("curl_lite.py", "-o", "body", "http://demo.pystack/short")
+    assert result.returncode == 18
+    one_line(result)
+    assert len((tmp_path / "body").read_bytes()) == 50
+
+
 def test_an_address_that_nobody_has_cannot_be_connected_to(run: Run) -> None:
     result = run("curl_lite.py", "http://192.0.2.99/")
     assert result.returncode == 7
