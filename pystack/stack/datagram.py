@@ -9,10 +9,9 @@ from typing_extensions import Buffer, override
 from pystack.errors import os_error
 from pystack.net.path import Path
 from pystack.stack import options
-from pystack.stack.endpoint import Address, Endpoint, address_octets, address_text, check_port
+from pystack.stack.endpoint import Address, Endpoint, address_text, check_port
 from pystack.stack.flow import flow_key
 from pystack.stack.options import OptionKey
-from pystack.stack.ports import ANY
 from pystack.transport.udp import DatagramQueue
 from pystack.units import Ns
 
@@ -37,8 +36,8 @@ class DatagramEndpoint(Endpoint):
         options.TOS: 0,
     }
 
-    def __init__(self, stack: "Stack") -> None:
-        super().__init__(stack)
+    def __init__(self, stack: "Stack", version: int | None = None) -> None:
+        super().__init__(stack, version)
         self._queue: DatagramQueue[tuple[bytes, int]] = DatagramQueue(stack.config.udp_queue_octets)
         self._path: Path | None = None
         self._peer: tuple[bytes, int] | None = None
@@ -51,7 +50,7 @@ class DatagramEndpoint(Endpoint):
         self._check_open()
         if self._binding is not None:
             raise os_error(EINVAL, "the socket is bound already")
-        self._bind(address_octets(address[0]), check_port(address[1]))
+        self._bind(self._octets(address[0]), check_port(address[1]))
 
     def _bind(self, octets: bytes, port: int) -> int:
         reuse = bool(self.option(options.REUSEADDR))
@@ -62,9 +61,9 @@ class DatagramEndpoint(Endpoint):
     def connect(self, address: Address, now: Ns) -> None:
         """Fix the peer: only its datagrams are received, and its ICMP errors are reported. Sends nothing."""
         self._check_open()
-        remote, port = address_octets(address[0]), check_port(address[1])
+        remote, port = self._octets(address[0]), check_port(address[1])
         path = self._path_to(remote)
-        local_port = self._binding.port if self._binding is not None else self._bind(ANY, 0)
+        local_port = self._binding.port if self._binding is not None else self._bind(self._any, 0)
         self._disconnect()
         self._peer = (path.dst, port)
         self._path = path
@@ -72,7 +71,7 @@ class DatagramEndpoint(Endpoint):
         self._stack.udp.connect(self, self._key)
 
     def _path_to(self, remote: bytes) -> Path:
-        source = self._binding.address if self._binding is not None else ANY
+        source = self._binding.address if self._binding is not None else self._any
         return self._stack.network.path(
             remote or self._stack.loopback(source), source or None, broadcast=bool(self.option(options.BROADCAST))
         )
@@ -92,13 +91,13 @@ class DatagramEndpoint(Endpoint):
         if self._write_shut:
             raise os_error(EPIPE, "this side has been shut down")
         if address is not None:
-            path, port = self._path_to(address_octets(address[0])), check_port(address[1])
+            path, port = self._path_to(self._octets(address[0])), check_port(address[1])
         elif self._peer is not None and self._path is not None:
             self._path = path = self._stack.network.refresh(self._path)
             port = self._peer[1]
         else:
             raise os_error(EDESTADDRREQ, "connect first, or name the destination")
-        src_port = self._binding.port if self._binding is not None else self._bind(ANY, 0)
+        src_port = self._binding.port if self._binding is not None else self._bind(self._any, 0)
         payload = bytes(data)
         ttl, tos = self.option(options.TTL), self.option(options.TOS)
         self._stack.udp.send(path, src_port, port, payload, now, ttl=ttl, tos=tos)
@@ -113,7 +112,7 @@ class DatagramEndpoint(Endpoint):
             raise error
         entry = self._queue.first() if flags & MSG_PEEK else self._queue.pop()
         if entry is None:
-            return (b"", ("0.0.0.0", 0)) if self._read_shut else None
+            return (b"", (address_text(self._any), 0)) if self._read_shut else None
         data, (address, port) = entry
         return data[:size], (address_text(address), port)
 
@@ -171,7 +170,7 @@ class DatagramEndpoint(Endpoint):
             return address_text(self._path.src), self._binding.port
         if self._binding is not None:
             return address_text(self._binding.address), self._binding.port
-        return address_text(ANY), 0
+        return address_text(self._any), 0
 
     @override
     def getpeername(self) -> tuple[str, int]:

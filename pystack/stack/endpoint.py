@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from errno import EBADF, EINVAL
+from errno import EAFNOSUPPORT, EBADF, EINVAL
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from socket import SocketKind
 from typing import TYPE_CHECKING, ClassVar, TypeAlias, TypeVar
@@ -26,15 +26,21 @@ Address: TypeAlias = tuple[str | IPv4Address | IPv6Address, int]
 """Where a socket is or goes: an address literal (names are resolved above) and a port."""
 
 
+_WILDCARDS = {None: ANY, 4: bytes(4), 6: bytes(16)}
+
+
 def address_octets(host: str | IPv4Address | IPv6Address) -> bytes:
-    """The raw address; "" and the unspecified address are the wildcard. Raises EINVAL for what is no literal."""
+    """The raw address; "" is the wildcard of both IP versions, the unspecified address that of one, and an IPv4-mapped
+    address (RFC 4291, section 2.5.5.2) the IPv4 address inside. Raises EINVAL for what is no literal."""
     if host == "":
         return ANY
     try:
         address = ip_address(host)
     except ValueError:
         raise os_error(EINVAL, f"{host!r} is not an IP address") from None
-    return ANY if address.is_unspecified else address.packed
+    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
+        address = address.ipv4_mapped
+    return address.packed
 
 
 def address_text(octets: bytes) -> str:
@@ -59,8 +65,10 @@ class Endpoint(ABC):
     defaults: ClassVar[Mapping[OptionKey, int]]
     """Every option that this kind of socket remembers, with its default."""
 
-    def __init__(self, stack: "Stack") -> None:
+    def __init__(self, stack: "Stack", version: int | None = None) -> None:
+        """`version`: 4 or 6 for a socket that speaks only this IP version, None for both."""
         self._stack = stack
+        self._any = _WILDCARDS[version]
         self._operations: list[Operation[object]] = []
         self._alarm = stack.timers.alarm(self._advance)
         self._binding: Binding | None = None
@@ -131,6 +139,13 @@ class Endpoint(ABC):
             raise os_error(EBADF, "the socket is closed")
 
     # --- names
+
+    def _octets(self, host: str | IPv4Address | IPv6Address) -> bytes:
+        """As `address_octets`, "" being the wildcard of this socket. Raises EAFNOSUPPORT too."""
+        octets = address_octets(host) or self._any
+        if self._any and len(octets) != len(self._any):
+            raise os_error(EAFNOSUPPORT, f"{host} is of another IP version than the socket")
+        return octets
 
     @abstractmethod
     def getsockname(self) -> tuple[str, int]: ...

@@ -12,10 +12,12 @@ from pystack.transport.tcp.listener import Listener
 from pystack.transport.tcp.timewait import TimeWait
 from pystack.units import Ns
 
-__all__ = ["HEADERS", "Flow", "Lingering", "ListeningPort", "flow_key", "ports_of", "super_segment"]
+__all__ = ["DEFAULT_MSS", "HEADERS", "Flow", "Lingering", "ListeningPort", "flow_key", "ports_of", "super_segment"]
 
 HEADERS = {4: 40, 16: 60}
 """Octets of IP and TCP header without options, by the length of an address."""
+DEFAULT_MSS = {4: 536, 16: 1220}
+"""What a peer is taken to accept when it does not say, by the length of an address (RFC 9293, section 3.7.1)."""
 OPTIONS_MAX = 40
 
 

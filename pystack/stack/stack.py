@@ -132,13 +132,13 @@ class Stack:
 
     # --- sockets
 
-    def stream(self) -> StreamEndpoint:
-        """A TCP socket."""
-        return StreamEndpoint(self)
+    def stream(self, version: int | None = None) -> StreamEndpoint:
+        """A TCP socket, of IP `version` 4 or 6 only, or of both."""
+        return StreamEndpoint(self, version=version)
 
-    def datagram(self) -> DatagramEndpoint:
-        """A UDP socket."""
-        return DatagramEndpoint(self)
+    def datagram(self, version: int | None = None) -> DatagramEndpoint:
+        """A UDP socket, of IP `version` 4 or 6 only, or of both."""
+        return DatagramEndpoint(self, version)
 
     def ping(
         self,

@@ -10,10 +10,9 @@ from typing_extensions import Buffer, override
 
 from pystack.errors import os_error
 from pystack.stack import options
-from pystack.stack.endpoint import Address, Endpoint, address_octets, address_text, check_port
+from pystack.stack.endpoint import Address, Endpoint, address_text, check_port
 from pystack.stack.flow import Flow, ListeningPort
 from pystack.stack.options import OptionKey
-from pystack.stack.ports import ANY
 from pystack.transport.tcp.config import TCPConfig
 from pystack.transport.tcp.info import TCPInfo
 from pystack.transport.tcp.state import State
@@ -36,8 +35,8 @@ class StreamEndpoint(Endpoint):
         options.LINGER: options.LINGER_OFF,
     }
 
-    def __init__(self, stack: "Stack", flow: Flow | None = None) -> None:
-        super().__init__(stack)
+    def __init__(self, stack: "Stack", flow: Flow | None = None, version: int | None = None) -> None:
+        super().__init__(stack, version)
         self._flow: Flow | None = None
         self._listening: ListeningPort | None = None
         self._config: TCPConfig = stack.config.tcp
@@ -55,7 +54,7 @@ class StreamEndpoint(Endpoint):
         if self._binding is not None or self._flow is not None:
             raise os_error(EINVAL, "the socket is bound already")
         self._binding = self._stack.bind_tcp(
-            address_octets(address[0]), check_port(address[1]), reuse=bool(self.option(options.REUSEADDR))
+            self._octets(address[0]), check_port(address[1]), reuse=bool(self.option(options.REUSEADDR))
         )
 
     def connect(self, address: Address, now: Ns) -> None:
@@ -67,8 +66,8 @@ class StreamEndpoint(Endpoint):
         if self._flow is not None:
             opening = self._flow.connection.state in _OPENING
             raise os_error(EALREADY if opening else EISCONN, "a socket connects once; make a new one")
-        remote, port = address_octets(address[0]), check_port(address[1])
-        source, local_port = (self._binding.address, self._binding.port) if self._binding else (ANY, None)
+        remote, port = self._octets(address[0]), check_port(address[1])
+        source, local_port = (self._binding.address, self._binding.port) if self._binding else (self._any, None)
         if remote and ip_address(remote).is_multicast:
             raise os_error(ENETUNREACH, f"{address_text(remote)} is a group; TCP connects to one host")
         path = self._stack.network.path(remote or self._stack.loopback(source), source or None)
@@ -274,7 +273,7 @@ class StreamEndpoint(Endpoint):
             return address_text(address), port
         if self._binding is not None:
             return address_text(self._binding.address), self._binding.port
-        return address_text(ANY), 0
+        return address_text(self._any), 0
 
     @override
     def getpeername(self) -> tuple[str, int]:

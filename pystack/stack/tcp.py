@@ -17,7 +17,7 @@ from pystack.net.path import Path
 from pystack.stack.claims import PortClaims
 from pystack.stack.config import StackConfig
 from pystack.stack.failure import failure_of
-from pystack.stack.flow import HEADERS, Flow, Lingering, ListeningPort, flow_key, ports_of, super_segment
+from pystack.stack.flow import DEFAULT_MSS, HEADERS, Flow, Lingering, ListeningPort, flow_key, ports_of, super_segment
 from pystack.stack.ports import ANY, Ports
 from pystack.stack.timers import Timers
 from pystack.transport.tcp.config import TCPConfig
@@ -154,7 +154,8 @@ class TCPService:
     def _deliver_unknown(self, key: bytes, segment: Segment, packet: IPPacket, now: Ns) -> None:
         """A segment of no living connection: TIME-WAIT's, a listener's, or nobody's."""
         port = int.from_bytes(key[-2:], "big")
-        listening = self._listeners.get((packet.dst, port)) or self._listeners.get((ANY, port))
+        places = ((address, port) for address in (packet.dst, bytes(len(packet.dst)), ANY))
+        listening = next((self._listeners[place] for place in places if place in self._listeners), None)
         lingering = self._lingering.get(key)
         if lingering is not None:
             if listening is None or not lingering.record.may_reopen(segment):
@@ -409,6 +410,7 @@ class TCPService:
             remote_port,
             iss=iss,
             mss=path.mtu - HEADERS[len(path.dst)],
+            default_mss=DEFAULT_MSS[len(path.dst)],
             config=config,
             ts_offset=self.numbers.timestamp_offset(path.src, path.dst),
         )
