@@ -1,0 +1,42 @@
+"""Hold the requirement table to the outcomes of a run, and docs/rfc9293.md to the table.
+
+pytest --record-outcomes build/outcomes.json
+python -m tests.requirements build/outcomes.json --check
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from tests.requirements.check import merge, problems
+from tests.requirements.page import render
+from tests.requirements.table import PAGE, Table
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.requirements", description=__doc__.partition("\n")[0])
+    parser.add_argument(
+        "outcomes", nargs="*", type=Path, help="what pytest --record-outcomes wrote, of one or more runs"
+    )
+    parser.add_argument("--write", action="store_true", help="write docs/rfc9293.md")
+    parser.add_argument(
+        "--check", action="store_true", help="fail when docs/rfc9293.md is not what --write would write"
+    )
+    arguments = parser.parse_args()
+    table = Table.load()
+    page = render(table)
+    if arguments.write:
+        PAGE.write_text(page, encoding="utf-8")
+    found = problems(table, merge(arguments.outcomes)) if arguments.outcomes else table.faults()
+    if arguments.check and (not PAGE.exists() or PAGE.read_text(encoding="utf-8") != page):
+        found.append("docs/rfc9293.md is stale: run python -m tests.requirements --write")
+    for each in found:
+        print(each)
+    failing = {each.partition(" (")[0] for each in found}
+    binding = [row for row in table.rows if row.is_binding]
+    print(f"{len(table.rows)} rows, {len(binding)} of them binding; {len(found)} problems in {len(failing)} labels")
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

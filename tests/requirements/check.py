@@ -1,0 +1,45 @@
+"""Whether a run of the tests bears the table out."""
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from tests.requirements.table import Requirement, Table, exists
+
+__all__ = ["merge", "problems"]
+
+
+def merge(files: Iterable[Path]) -> dict[str, str]:
+    """The outcomes of several runs. A test that ran in more than one must have passed in each where it was not
+    skipped."""
+    merged: dict[str, str] = {}
+    for file in files:
+        for name, outcome in json.loads(file.read_text(encoding="utf-8")).items():
+            if outcome != "skipped" and merged.get(name, "passed") in ("passed", "skipped"):
+                merged[name] = outcome
+            else:
+                merged.setdefault(name, outcome)
+    return merged
+
+
+def problems(table: Table, outcomes: Mapping[str, str]) -> list[str]:
+    """One sentence for each row that does not hold."""
+    variants: dict[str, list[str]] = {}
+    for name, outcome in outcomes.items():
+        path = name.partition("::")[0]
+        for each in {name, name.partition("[")[0], path if not path.endswith(".py") else name}:
+            variants.setdefault(each, []).append(outcome)
+    return [*table.faults(), *(f"{row}: {each}" for row in table.rows for each in _problems(row, variants))]
+
+
+def _problems(row: Requirement, variants: Mapping[str, list[str]]) -> list[str]:
+    found = [f"not met: {row.gap}"] if row.gap else []
+    for name in row.tests:
+        if not exists(name):
+            continue  # a fault of the table, told already
+        ran = variants.get(name, [])
+        if not ran:
+            found.append(f"{name} did not run")
+        elif bad := sorted({outcome for outcome in ran if outcome != "passed"}):
+            found.append(f"{name} {' and '.join(bad)}")
+    return found
