@@ -67,7 +67,7 @@ class Host:
 
     def add_link(self, link: Link, *, address: str | None = None, gateway: str | None = None) -> None:
         """One more link, with an address as in the constructor. When this raises, `link` stays the caller's."""
-        self._pump.call(lambda _: self._stack.add_interface(link, _own_address(link, address), gateway))
+        self._pump.call(lambda _: self._stack.add_interface(link, address, gateway))
         link.set_waker(self._pump.wake)
 
     # --- sockets
@@ -77,9 +77,9 @@ class Host:
         if family != socket.AF_INET:
             raise os_error(EAFNOSUPPORT, "only AF_INET, for now")
         if (type, proto) in ((socket.SOCK_STREAM, 0), (socket.SOCK_STREAM, socket.IPPROTO_TCP)):
-            return Socket(self, self._pump.call(lambda _: self._stack.stream()), proto)
+            return Socket(self, self._pump.call(lambda _: self._stack.stream(4)), proto)
         if (type, proto) in ((socket.SOCK_DGRAM, 0), (socket.SOCK_DGRAM, socket.IPPROTO_UDP)):
-            return Socket(self, self._pump.call(lambda _: self._stack.datagram()), proto)
+            return Socket(self, self._pump.call(lambda _: self._stack.datagram(4)), proto)
         raise os_error(EPROTONOSUPPORT, "only SOCK_STREAM for TCP and SOCK_DGRAM for UDP")
 
     def create_connection(
@@ -174,11 +174,6 @@ class Host:
 
 def _seeded(seed: int) -> tuple[Random, Callable[[int], bytes]]:
     return Random(seed), Random(f"{seed} secrets").randbytes
-
-
-def _own_address(link: Link, address: str | None) -> str | None:
-    """A raw link stands for an address of the machine, which is then the host's."""
-    return getattr(link, "address", None) if address is None else address
 
 
 def _checked(what: str, address: Address) -> Address:
