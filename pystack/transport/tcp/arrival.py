@@ -22,6 +22,7 @@ _LISTEN: Final = State.LISTEN
 _SYN_SENT: Final = State.SYN_SENT
 _SYN_RECEIVED: Final = State.SYN_RECEIVED
 _ESTABLISHED: Final = State.ESTABLISHED
+_FIN_WAIT_2: Final = State.FIN_WAIT_2
 _TIME_WAIT: Final = State.TIME_WAIT
 _RECEIVING = (State.ESTABLISHED, State.FIN_WAIT_1, State.FIN_WAIT_2)
 
@@ -39,7 +40,7 @@ class Arrival(Timeouts):
         """Take one segment of this connection. Answers wait in `take_output`."""
         self._last_heard = now
         state = self.state
-        if state is _ESTABLISHED and self._predicted(seg, now):
+        if (state is _ESTABLISHED or (state is _FIN_WAIT_2 and not self._orphan)) and self._predicted(seg, now):
             return
         if state is _CLOSED:
             self._in_closed(seg)
@@ -306,7 +307,7 @@ class Arrival(Timeouts):
         closed, self.snd_wnd = not self.snd_wnd, window
         if window > self._max_snd_wnd:
             self._max_snd_wnd = window
-        if closed and self._queue.in_flight:  # the probe was not taken, or this ACK would say so
+        if closed and self._probes and self._queue:  # the probe was not taken, or this ACK would say so
             self._queue.mark_all_lost()
         if window:
             self._probes = 0
@@ -324,7 +325,7 @@ class Arrival(Timeouts):
             rtt = now - sent_at
         elif self._timestamps:  # RFC 7323 section 4: the echo says which transmission it was
             rtt = wrap(now // MS + self._ts_offset - seg.ts_ecr) * MS
-            if rtt > now:
+            if rtt > self.config.max_rto:  # nothing we sent is that old: the echo is garbage
                 rtt = None
         if rtt is not None:
             self._rtt.sample(rtt)
@@ -414,7 +415,7 @@ class Arrival(Timeouts):
         """Eighth: FIN. One that comes before its data waits for it, like the data."""
         if seg.flags & FIN and self._rcv_fin is None and self.state is not _CLOSED:
             fin = seq + seg.length
-            if self._receive.nxt <= fin <= self._window.edge:
+            if self._receive.end <= fin <= self._window.edge:  # behind all text that is there
                 self._rcv_fin = fin
                 if fin > self._receive.nxt and not seg.length:
                     self._reply_ack(now)
@@ -428,7 +429,7 @@ class Arrival(Timeouts):
         receive.nxt += 1
         self._window.edge = max(self._window.edge, receive.nxt)
         self._ack_due = self._output_due = True
-        if self.state is State.FIN_WAIT_2:
+        if self.state is _FIN_WAIT_2:
             self._enter_time_wait(Got.FIN, now)
         else:
             self._move(Got.FIN)

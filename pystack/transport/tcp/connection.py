@@ -236,6 +236,16 @@ class TCPConnection(Arrival):
             raise StateError(f"no TIME-WAIT record in {self.state}")
         return self._time_wait
 
+    @property
+    def memory(self) -> int:
+        """Octets stored in both buffers, with 128 for each piece: what a stack's memory limit counts."""
+        return self._send.cost + self._receive.cost
+
+    def drop_out_of_order(self) -> None:
+        """Under memory pressure: give up what arrived beyond a gap. It was never acknowledged; the peer sends it
+        again."""
+        self._receive.drop_out_of_order()
+
     def info(self) -> TCPInfo:
         rtt, congestion = self._rtt, self.congestion
         return TCPInfo(

@@ -148,12 +148,13 @@ class Output(TransmissionControlBlock):
                 break
         left = self._snd_end - self.snd_nxt
         self._cwnd_limited = allowed < mss or (left > 0 and 2 * queue.in_flight >= self.congestion.cwnd)
+        timers = self._timers
         if queue:
-            if self._timers.retransmit == NEVER:
-                self._timers.retransmit = now + self._rtt.rto
-                self._timers.persist = NEVER
-        elif left and self._timers.persist == NEVER:
-            self._timers.persist = now + self._rtt.rto
+            timers.persist = NEVER
+            if timers.retransmit == NEVER:
+                timers.retransmit = now + self._rtt.rto
+        elif left and timers.persist == NEVER and len(out) < limit:
+            timers.persist = now + self._rtt.rto
 
     def _may_send_short(self, size: int, unsent: int, window: int) -> bool:
         """Whether less than a full segment may leave: sender's silly-window avoidance (RFC 9293 section 3.8.6.2.1) and

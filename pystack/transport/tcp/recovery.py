@@ -37,7 +37,7 @@ class FastRecovery:
             self.inflation = self.dup_acks * smss  # RFC 3042
         elif self.dup_acks == DUP_THRESHOLD:
             self.inflation = 0
-            if una - 1 > self._recover or (congestion.cwnd > smss and last_advance <= 4 * smss):
+            if una > self._recover or (congestion.cwnd > smss and last_advance <= 4 * smss):
                 # RFC 6582 section 3.2 step 2, and the heuristic of 4.1
                 self.active = self.resend = True
                 self.partial_acks = 0

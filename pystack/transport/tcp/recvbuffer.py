@@ -91,6 +91,11 @@ class ReceiveBuffer:
         return bool(self._starts)
 
     @property
+    def end(self) -> int:
+        """One past the last octet that has arrived."""
+        return self._end(-1) if self._starts else self.nxt
+
+    @property
     def ranges(self) -> tuple[tuple[int, int], ...]:
         """What waits beyond gaps, as (first, one past the last) sequence numbers, ascending."""
         return tuple((start, start + held.octets) for start, held in zip(self._starts, self._ranges, strict=True))

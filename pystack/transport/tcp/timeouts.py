@@ -32,7 +32,7 @@ class Timeouts(Output):
             self._on_retransmit_timer(now)
         if timers.persist <= now:
             timers.persist = NEVER
-            self._override = self._output_due = True
+            self._on_persist_timer(now)
         if timers.keepalive <= now:
             timers.keepalive = NEVER
             self._on_keepalive_timer(now)
@@ -55,8 +55,7 @@ class Timeouts(Output):
         if self._retransmits >= self.config.retries1:
             self.path_suspect = True
         if self.snd_wnd == 0 and not synchronizing:  # the window closed: a probe, not congestion
-            self._probes += 1
-            timers.retransmit = now + min(self._rtt.rto << min(self._probes, 16), self.config.max_rto)
+            self._count_probe(now)
         else:
             if synchronizing:
                 self._syn_retransmits += 1
@@ -67,6 +66,19 @@ class Timeouts(Output):
         self._recovery.on_timeout(self.snd_nxt)
         queue.mark_all_lost()
         self._output_due = True
+
+    def _on_persist_timer(self, now: Ns) -> None:
+        """RFC 9293 sections 3.8.6.1 and 3.8.6.2.1: use the window as it is, or probe a closed one. What leaves then is
+        in flight like anything else: the retransmission timer repeats it."""
+        self._override = self._output_due = True
+        if self.snd_wnd == 0:
+            self._count_probe(now)
+
+    def _count_probe(self, now: Ns) -> None:
+        """The intervals between probes double, SHLD-30."""
+        self._troubled = True
+        self._probes += 1
+        self._timers.retransmit = now + min(self._rtt.rto << min(self._probes, 16), self.config.max_rto)
 
     def _on_keepalive_timer(self, now: Ns) -> None:
         """RFC 9293 section 3.8.4: only while nothing is outstanding, and never after a single silence."""

@@ -120,6 +120,15 @@ def test_a_bare_fin_that_comes_early_is_answered_at_once(wire: Script) -> None:
     assert wire.tcp.state is State.CLOSE_WAIT
 
 
+def test_a_fin_in_front_of_data_that_is_there_is_a_lie(wire: Script) -> None:
+    wire.established()
+    wire.inject(seq=11, data=b"x" * 100)
+    wire.inject("F.", seq=51)
+    wire.inject(data=b"y" * 10)
+    assert wire.tcp.state is State.ESTABLISHED
+    assert wire.recv() == b"y" * 10 + b"x" * 100
+
+
 def test_data_behind_a_fin_is_never_delivered(wire: Script) -> None:
     wire.established()
     wire.inject("F.", data=b"end")

@@ -74,6 +74,23 @@ def test_tiny_buffers_and_segments(place: Place, seed: int) -> None:
 
 
 @both
+def test_giving_up_out_of_order_data_loses_nothing(place: Place) -> None:
+    random = Random(5)
+    pair = Pair(place, fates=random_fates(random.random, 0.05, 0, 0.1))
+    data = random.randbytes(200_000)
+    pair.a.to_send, pair.a.shutdown_after, pair.b.shutdown_after = memoryview(data), True, True
+    pair.open()
+    dropped = 0
+    while pair.turn():
+        before = pair.b.tcp.memory
+        if random.random() < 0.1:
+            pair.b.tcp.drop_out_of_order()
+        dropped += before - pair.b.tcp.memory
+    assert dropped > 0
+    assert bytes(pair.b.received) == data
+
+
+@both
 def test_the_same_inputs_give_the_same_octets_on_the_wire(place: Place) -> None:
     def run() -> list[bytes]:
         pair = Pair(place, fates=random_fates(Random(3).random, 0.1, 0.1, 0.1))

@@ -31,7 +31,7 @@ def test_a_probe_of_one_octet_after_a_retransmission_timeout(wire: Script) -> No
         wire.inject(ack=1001, win=0)
         intervals.append(wire.wait() // MS)
         wire.expect("1001:1002")
-    assert intervals == [300, 600, 1200, 2400]
+    assert intervals == [600, 1200, 2400, 4800]
 
 
 def test_probing_goes_on_for_as_long_as_it_is_answered(wire: Script) -> None:
@@ -54,6 +54,16 @@ def test_probing_a_dead_peer_ends(wire: Script) -> None:
     wire.inject(ack=1001, win=0)
     wire.advance(3600 * SECOND)
     assert isinstance(wire.tcp.error, TimeoutError)
+
+
+def test_a_window_that_flaps_does_not_make_us_repeat_what_is_in_flight(wire: Script) -> None:
+    """Or a few empty segments would cost us a window each."""
+    wire.established(win=8000, app_sends=8000)
+    wire.sent.clear()
+    for _ in range(10):
+        wire.inject(ack=1, win=0)
+        wire.inject(ack=1, win=8000)
+    wire.expect_nothing()
 
 
 def test_a_probe_that_is_taken_goes_on_from_there(wire: Script) -> None:
