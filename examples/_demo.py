@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Any, Self, cast
 from urllib.parse import parse_qs, urlsplit
 
+import attrs
 from _serving import Handler, Server
 from typing_extensions import override
 
@@ -106,7 +107,14 @@ class DemoPages(Handler):
     def _connection(self) -> None:
         connection = cast(pystack.Socket, self.connection)
         (here, port), (there, peer_port) = connection.getsockname(), connection.getpeername()
-        self._text(f"from {there} port {peer_port} to {here} port {port}\n{connection.info()}\n")
+        known = attrs.asdict(connection.info())
+        lines = [
+            f"from {there} port {peer_port} to {here} port {port}",
+            "",
+            "times in nanoseconds, sizes in octets",
+            "",
+        ]
+        self._text("\n".join(lines + [f"{name:18} {value}" for name, value in known.items()]) + "\n")
 
     def _chunked(self) -> None:
         self._head({"Content-Type": "text/html; charset=utf-8", "Transfer-Encoding": "chunked"})
