@@ -10,6 +10,7 @@ from _network import ip, mac_of, open_tap
 from _peer import serve
 from _work import AnySocket
 from reference.bulk import Bare
+from reference.offload import OffloadBare
 
 import pystack
 
@@ -22,20 +23,21 @@ MEMORY_PORT = 80
 
 
 @contextmanager
-def tap_host(mtu: int) -> Iterator[pystack.Host]:
+def tap_host(mtu: int, *, offload: bool) -> Iterator[pystack.Host]:
     """A host at one end of a TAP; the kernel has `KERNELS` at the other."""
-    link = pystack.TapLink("tap0", host_address=f"{KERNELS}/24", mtu=mtu)
+    link = pystack.TapLink("tap0", host_address=f"{KERNELS}/24", mtu=mtu, offload=offload)
     with pystack.Host(link, address=f"{OURS}/24") as host:
         yield host
 
 
 @contextmanager
-def bare_over_tap(mtu: int, port: int) -> Iterator[Bare]:
+def bare_over_tap(mtu: int, port: int, *, offload: bool) -> Iterator[Bare]:
     """The bare loop on a TAP of its own; it talks to the kernel's `port`."""
-    descriptor = open_tap("bare0", f"{BARES_KERNEL}/24")
+    descriptor = open_tap("bare0", f"{BARES_KERNEL}/24", offload=offload)
+    kind = OffloadBare if offload else Bare
     try:
         ip("neighbour", "add", BARES, "lladdr", BARES_MAC.hex(":"), "dev", "bare0", "nud", "permanent")
-        yield Bare(descriptor, mtu, BARES, (BARES_KERNEL, port), mac_of("bare0") + BARES_MAC)
+        yield kind(descriptor, mtu, BARES, (BARES_KERNEL, port), mac_of("bare0") + BARES_MAC)
     finally:
         os.close(descriptor)
 

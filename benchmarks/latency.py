@@ -31,7 +31,7 @@ def measure_cores(options: Options, label: str, far_core: int, floor: Floor | No
     with (
         peer("_peer", core) as port,
         peer("reference.relay", str(FIRST_CORE), core) as far_port,
-        tap_host(MTU) as host,
+        tap_host(MTU, offload=True) as host,
     ):
         ours = partial(host.create_connection, (KERNELS, port), timeout=10)
         kernel = partial(kernel_connection, port)

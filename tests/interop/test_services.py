@@ -24,12 +24,12 @@ AT_ONCE = 0.9
 """Seconds: less than the first retransmission would take, so the answer was heard and not inferred."""
 
 
-@pytest.fixture(params=["tap", "tun"])
+@pytest.fixture(params=["tap", "wire", "tun"])
 def host(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[pystack.Host]:
-    """A host with the kernel at the other end of a cable; what crosses it is judged by tshark in the end."""
-    device = pystack.TapLink if request.param == "tap" else pystack.TunLink
+    """A host with the kernel at the other end of a cable, offload on and off; tshark judges what has crossed it."""
+    device = pystack.TunLink if request.param == "tun" else pystack.TapLink
     capture = tmp_path / "capture.pcapng"
-    link = device("pystack0", host_address=f"{KERNEL}/{PREFIX}")
+    link = device("pystack0", host_address=f"{KERNEL}/{PREFIX}", offload=request.param != "wire")
     with open(capture, "wb") as file:
         offset = time.time_ns() - time.monotonic_ns()
         sink = pystack.PcapngSink(file, link.capabilities.medium, unix_offset=offset)
