@@ -7,15 +7,15 @@ import struct
 from typing import Final
 
 from attrs import evolve
-from typing_extensions import override
+from typing_extensions import Buffer, override
 
 from pystack.errors import DecodeError, os_error
 from pystack.link.base import Checksum, Frame, LinkCapabilities, Medium, Offload
 from pystack.link.bpf import accept_station, attach
-from pystack.link.linux import LARGEST_FRAME, gather, grow_receive_buffer, random_mac, require_linux
+from pystack.link.linux import gather, grow_receive_buffer, random_mac, require_linux
 from pystack.link.netlink import LinkInfo, RouteSocket
 from pystack.link.unfinished import unfinished
-from pystack.link.vnet import HEADER_OCTETS, LARGEST_SUPER_SEGMENT, VnetLink, with_header, without_header
+from pystack.link.vnet import LARGEST_SUPER_SEGMENT, VnetLink, with_header
 from pystack.wire.mac import AnyMAC, MACAddress, mac_address
 
 __all__ = ["PacketLink"]
@@ -89,17 +89,17 @@ class PacketLink(VnetLink):
 
     @override
     def _read_frame(self) -> Frame | None:
+        buffers = (self._header, self._pool.buffer) if self._headers else (self._pool.buffer,)
         try:
-            data, ancillary, flags, _ = self._socket.recvmsg(HEADER_OCTETS + LARGEST_FRAME, _ANCILLARY_SPACE)
+            octets, ancillary, flags, _ = self._socket.recvmsg_into(buffers, _ANCILLARY_SPACE)
         except OSError as error:
             if error.errno == errno.EINVAL:  # a tunnel's super-frame, say: no header can tell how to cut it
                 raise DecodeError("offload.gso_type") from error
             raise
         if flags & socket.MSG_TRUNC:
-            self.lost += 1
-            return None
+            raise DecodeError("packet.truncated")
         status, _, _, _, _, tag, ethertype = _AUXDATA.unpack(ancillary[0][2])
-        frame = without_header(data) if self._headers else _marked(data, status)
+        frame = self._behind_header(octets) if self._headers else _marked(self._pool.frame(octets), status)
         if status & _VLAN_VALID:
             return _tagged(frame, ethertype if status & _VLAN_TPID_VALID else _VLAN, tag)
         return frame
@@ -155,10 +155,10 @@ def _ask_for_headers(sock: socket.socket) -> bool:
     return True
 
 
-def _marked(data: bytes, status: int) -> Frame:
+def _marked(data: Buffer, status: int) -> Frame:
     """A frame that came without header, marked as far as `status` tells."""
     if status & _CSUM_NOT_READY:
-        return Frame((data,), unfinished(data, _ETHERNET_HEADER))
+        return Frame((data,), unfinished(memoryview(data), _ETHERNET_HEADER))
     return Frame((data,), _VERIFIED if status & _CSUM_VALID else None)
 
 

@@ -14,7 +14,7 @@ from pystack.errors import os_error
 from pystack.link.base import Frame, LinkCapabilities, Medium
 from pystack.link.linux import LARGEST_FRAME, gather, random_mac, require_linux
 from pystack.link.netlink import AnyInterface, LinkInfo, RouteSocket
-from pystack.link.vnet import HEADER_OCTETS, LARGEST_SUPER_SEGMENT, VnetLink, with_header, without_header
+from pystack.link.vnet import HEADER_OCTETS, LARGEST_SUPER_SEGMENT, VnetLink, with_header
 from pystack.wire.mac import AnyMAC, MACAddress, mac_address
 
 __all__ = ["TapLink", "TunLink"]
@@ -90,7 +90,7 @@ class _TunnelLink(VnetLink):
     @override
     def _read_frame(self) -> Frame:
         if self._headers:
-            return without_header(os.read(self._fd, HEADER_OCTETS + LARGEST_FRAME))
+            return self._behind_header(os.readv(self._fd, (self._header, self._pool.buffer)))
         return Frame((os.read(self._fd, LARGEST_FRAME),))
 
     @override

@@ -22,7 +22,7 @@ def _partial(start: int, field: int) -> Offload:
     return Offload(checksum=Checksum.PARTIAL, csum_start=start, csum_offset=field)
 
 
-def unfinished(frame: bytes, ip: int = 0) -> Offload | None:
+def unfinished(frame: bytes | memoryview, ip: int = 0) -> Offload | None:
     """The marks of a frame whose IP header is at `ip` and whose transport checksum is unfinished.
 
     None when it is neither TCP nor UDP right behind an IPv4 header or a plain IPv6 header.

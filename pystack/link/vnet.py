@@ -15,11 +15,12 @@ from typing_extensions import Buffer, override
 
 from pystack.errors import DecodeError
 from pystack.link.base import Checksum, Frame, GSOType, LinkCapabilities, Offload
-from pystack.link.linux import KernelLink, gather
+from pystack.link.linux import LARGEST_FRAME, KernelLink, gather
 from pystack.link.normalise import normalise
+from pystack.link.pool import FramePool
 from pystack.units import Ns
 
-__all__ = ["HEADER_OCTETS", "LARGEST_SUPER_SEGMENT", "VnetLink", "decode", "encode", "with_header", "without_header"]
+__all__ = ["HEADER_OCTETS", "LARGEST_SUPER_SEGMENT", "VnetLink", "decode", "encode", "with_header"]
 
 _HEADER: Final = struct.Struct("=BBHHHH")
 HEADER_OCTETS: Final = _HEADER.size
@@ -39,17 +40,6 @@ def with_header(frame: Frame) -> Sequence[Buffer]:
     """`frame` as the kernel takes it."""
     offload = frame.offload
     return (_PLAIN if offload is None else encode(offload), *gather(frame.buffers))
-
-
-def without_header(data: bytes) -> Frame:
-    """The frame in what the kernel gave. Raises `DecodeError`, and nothing else, when its marks mean nothing to us or
-    do not fit it."""
-    if len(data) < HEADER_OCTETS:
-        raise DecodeError("offload.short", f"{len(data)} of {HEADER_OCTETS} octets")
-    offload, least = decode(data[:HEADER_OCTETS])
-    if len(data) - HEADER_OCTETS < least:
-        raise DecodeError("offload.checksum", f"field behind the end of {len(data) - HEADER_OCTETS} octets")
-    return Frame((memoryview(data)[HEADER_OCTETS:],), offload)
 
 
 @lru_cache(256)
@@ -100,6 +90,8 @@ class VnetLink(KernelLink):
     def __init__(self, name: str, capabilities: LinkCapabilities, *, headers: bool) -> None:
         super().__init__(name, capabilities)
         self._headers = headers
+        self._header = bytearray(HEADER_OCTETS)
+        self._pool = FramePool(LARGEST_FRAME)
         self._datagrams: deque[Frame] = deque()
 
     @override
@@ -119,3 +111,14 @@ class VnetLink(KernelLink):
     @abstractmethod
     def _read_frame(self) -> Frame | None:
         """As `_read`, with the marks that the kernel gave."""
+
+    def _behind_header(self, octets: int) -> Frame:
+        """The frame whose header was read into `_header` and which was read into the pool's buffer, `octets` in all.
+
+        Raises `DecodeError`, and nothing else, when its marks mean nothing to us or do not fit it.
+        """
+        offload, least = decode(bytes(self._header))
+        length = octets - HEADER_OCTETS
+        if length < least:
+            raise DecodeError("offload.checksum", f"field behind the end of {length} octets")
+        return Frame((self._pool.frame(length),), offload)
