@@ -203,7 +203,7 @@ class TCPConnection(Arrival):
         before = self.snd_mss
         self._choose_mss()
         self.congestion.on_smss(self.snd_mss)
-        if self.snd_mss < before and self._queue.in_flight:
+        if self.snd_mss < before and self._queue.longest > self.snd_mss:
             self._recovery.on_timeout(self.snd_nxt)
             self._queue.mark_all_lost()
             self._output_due = True

@@ -51,6 +51,11 @@ class RetransmissionQueue:
         """Whether something waits to be sent again."""
         return bool(self._lost)
 
+    @property
+    def longest(self) -> int:
+        """Octets of the longest range in flight. Looks at all of them: for rare events."""
+        return max((each.end - each.start for each in self._sent), default=0)
+
     def on_sent(self, start: int, end: int, now: Ns) -> None:
         """New octets left."""
         self._sent.append(Range(start, end, now, 1))

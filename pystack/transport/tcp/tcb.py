@@ -293,7 +293,7 @@ class TransmissionControlBlock:
     def _reset(self, got: Got, error: OSError | None, now: Ns) -> None:
         """End the connection and tell the peer."""
         self._replies.clear()
-        self._reply(self._segment(self.snd_nxt, RST | ACK, now))
+        self._reply(self._segment(self._control_seq, RST | ACK, now))
         if error is not None:
             self.error = error
         self._move(got)

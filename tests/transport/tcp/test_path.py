@@ -68,6 +68,15 @@ def test_a_smaller_path_mtu_cuts_what_is_in_flight_anew(wire: Script) -> None:
     wire.expect("2001:2601", "2601:3201")
 
 
+def test_small_segments_need_not_go_again_for_a_smaller_path_mtu(wire: Script) -> None:
+    wire.established(nodelay=True)
+    wire.send(300)
+    wire.send(300)
+    wire.sent.clear()
+    wire.tcp.on_path_mtu(600, wire.now)
+    wire.expect_nothing()
+
+
 def test_a_path_mtu_counts_with_the_options(wire: Script) -> None:
     wire.established(timestamps=True)
     wire.tcp.on_path_mtu(600, wire.now)

@@ -155,6 +155,17 @@ def test_an_orphan_before_a_closed_window_is_dropped_after_a_minute(wire: Script
     assert wire.tcp.error.errno == errno.ETIMEDOUT
 
 
+def test_a_reset_after_a_probe_is_where_the_peer_expects_it(wire: Script) -> None:
+    """RFC 5961: only exactly at its RCV.NXT does it count."""
+    wire.established(win=1000, app_sends=3000)
+    wire.inject(ack=1001, win=0)
+    wire.sent.clear()
+    wire.wait()
+    wire.expect("1001:1002")
+    wire.abort()
+    wire.expect("R. 1001")
+
+
 def test_an_orphan_whose_window_opens_goes_on(wire: Script) -> None:
     wire.established(win=1000, app_sends=2000)
     wire.inject(ack=1001, win=0)
