@@ -15,6 +15,9 @@ from pystack.stack.stack import Stack
 from pystack.stack.stream import StreamEndpoint
 from pystack.units import SECOND
 
+LOOPBACK = {4: "127.0.0.1", 6: "::1"}
+HOSTS = {4: ("192.0.2.1", "192.0.2.2"), 6: ("2001:db8::1", "2001:db8::2")}
+
 
 @contextmanager
 def raises_errno(*names: str) -> Iterator[None]:
@@ -26,13 +29,27 @@ def raises_errno(*names: str) -> Iterator[None]:
 
 @define(eq=False)
 class Pair:
-    """Host `a` is 192.0.2.1, host `b` 192.0.2.2."""
+    """Host `a` and host `b`, whose addresses, of either IP version, are `host_a` and `host_b`."""
 
     sim: Simulation
     a: Stack
     b: Stack
     link_a: MemoryLink
     link_b: MemoryLink
+    version: int = 4
+
+    @property
+    def host_a(self) -> str:
+        return HOSTS[self.version][0]
+
+    @property
+    def host_b(self) -> str:
+        return HOSTS[self.version][1]
+
+    @property
+    def ip_octets(self) -> int:
+        """Of an IP header."""
+        return 20 if self.version == 4 else 40
 
     @property
     def now(self) -> int:
@@ -48,7 +65,7 @@ class Pair:
     def connect(self, port: int = 80) -> StreamEndpoint:
         """A connection from `a`, its handshake done on this side."""
         client = self.a.stream()
-        client.connect(("192.0.2.2", port), self.now)
+        client.connect((self.host_b, port), self.now)
         assert self.sim.wait(client.submit(client.try_connected, 10 * SECOND, self.now))
         return client
 
@@ -85,15 +102,19 @@ class Pair:
             pass
 
 
-def make_pair(seed: int, medium: Medium, config: StackConfig | None = None) -> Pair:
+def make_pair(seed: int, medium: Medium, config: StackConfig | None = None, version: int = 4) -> Pair:
     sim = Simulation(seed)
     link_a, link_b = MemoryLink.pair(medium=medium)
     a, b = sim.stack(config), sim.stack(config)
-    a.add_interface(link_a, "192.0.2.1/24")
-    b.add_interface(link_b, "192.0.2.2/24")
-    return Pair(sim, a, b, link_a, link_b)
+    for stack, link, host in zip((a, b), (link_a, link_b), HOSTS[version], strict=True):
+        stack.add_interface(link, f"{host}/{24 if version == 4 else 64}")
+    return Pair(sim, a, b, link_a, link_b, version)
 
 
-@pytest.fixture(params=list(Medium), ids=lambda medium: medium.value)
+@pytest.fixture(
+    params=[(Medium.ETHERNET, 4), (Medium.IP, 4), (Medium.IP, 6)],
+    ids=lambda param: f"{param[0].value}-ipv{param[1]}",
+)
 def pair(request: pytest.FixtureRequest) -> Pair:
-    return make_pair(1, request.param)
+    medium, version = request.param
+    return make_pair(1, medium, version=version)

@@ -3,22 +3,22 @@ import errno
 import pytest
 
 from pystack.units import MS, SECOND
-from tests.stack.conftest import Pair
+from tests.stack.conftest import LOOPBACK, Pair
 
 
 def test_a_ping_is_answered(pair: Pair) -> None:
-    assert pair.sim.wait(pair.a.ping("192.0.2.2", pair.now)) == 0
+    assert pair.sim.wait(pair.a.ping(pair.host_b, pair.now)) == 0
 
 
 def test_a_host_pings_itself(pair: Pair) -> None:
-    assert pair.sim.wait(pair.a.ping("127.0.0.1", pair.now, size=0)) == 0
+    assert pair.sim.wait(pair.a.ping(LOOPBACK[pair.version], pair.now, size=0)) == 0
 
 
 def test_silence_is_a_timeout(pair: Pair) -> None:
-    pair.sim.wait(pair.a.ping("192.0.2.2", pair.now))
+    pair.sim.wait(pair.a.ping(pair.host_b, pair.now))
     pair.link_b.close()
     with pytest.raises(TimeoutError):
-        pair.sim.wait(pair.a.ping("192.0.2.2", pair.now, timeout=300 * MS))
+        pair.sim.wait(pair.a.ping(pair.host_b, pair.now, timeout=300 * MS))
     assert pair.now == 300 * MS
 
 
@@ -31,6 +31,6 @@ def test_an_absent_neighbour_is_host_unreachable(pair: Pair) -> None:
 
 
 def test_after_a_ping_the_host_is_idle(pair: Pair) -> None:
-    pair.sim.wait(pair.a.ping("192.0.2.2", pair.now))
+    pair.sim.wait(pair.a.ping(pair.host_b, pair.now))
     pair.sim.run()
     assert pair.a.next_deadline() is None

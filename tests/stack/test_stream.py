@@ -2,6 +2,7 @@
 
 import socket
 import struct
+from ipaddress import ip_address
 
 import pytest
 
@@ -9,7 +10,7 @@ from pystack.errors import LinkDown, PeerReset
 from pystack.stack.stream import StreamEndpoint
 from pystack.transport.tcp.state import State
 from pystack.units import MS, SECOND
-from tests.stack.conftest import Pair, raises_errno
+from tests.stack.conftest import LOOPBACK, Pair, raises_errno
 
 
 def test_a_connection_carries_data_both_ways(pair: Pair) -> None:
@@ -18,9 +19,9 @@ def test_a_connection_carries_data_both_ways(pair: Pair) -> None:
     assert pair.recv(conn) == b"question"
     pair.send_all(conn, b"answer")
     assert pair.recv(client) == b"answer"
-    assert client.getpeername() == ("192.0.2.2", 80) == conn.getsockname()
+    assert client.getpeername() == (pair.host_b, 80) == conn.getsockname()
     assert conn.getpeername() == client.getsockname()
-    assert client.getsockname()[0] == "192.0.2.1"
+    assert client.getsockname()[0] == pair.host_a
 
 
 def test_a_megabyte_arrives_whole_in_both_directions_at_once(pair: Pair) -> None:
@@ -67,7 +68,7 @@ def test_half_close_leaves_the_other_direction_open(pair: Pair) -> None:
 
 def test_a_closed_port_refuses_at_once(pair: Pair) -> None:
     client = pair.a.stream()
-    client.connect(("192.0.2.2", 81), pair.now)
+    client.connect((pair.host_b, 81), pair.now)
     with pytest.raises(ConnectionRefusedError):
         pair.sim.wait(client.submit(client.try_connected, 10 * SECOND, pair.now))
     assert pair.now < 1 * MS
@@ -91,7 +92,7 @@ def test_no_route_is_network_unreachable(pair: Pair) -> None:
 def test_connecting_to_silence_times_out_at_the_operation_s_deadline(pair: Pair) -> None:
     pair.link_b.close()
     client = pair.a.stream()
-    client.connect(("192.0.2.2", 80), pair.now)
+    client.connect((pair.host_b, 80), pair.now)
     with pytest.raises(TimeoutError, match="timed out"):
         pair.sim.wait(client.submit(client.try_connected, 100 * MS, pair.now))
     assert pair.now == 100 * MS
@@ -160,7 +161,7 @@ def test_the_backlog_bounds_what_waits_and_the_next_syn_gets_no_answer(pair: Pai
     pair.listen(backlog=2)
     clients = [pair.connect() for _ in range(3)]  # one more than the backlog, as in Linux
     late = pair.a.stream()
-    late.connect(("192.0.2.2", 80), pair.now)
+    late.connect((pair.host_b, 80), pair.now)
     pair.run(0.5)
     assert late.state is State.SYN_SENT
     assert pair.b.counters["tcp.accept_queue_full"] >= 1
@@ -171,7 +172,7 @@ def test_a_late_connection_gets_in_when_one_is_accepted(pair: Pair) -> None:
     server = pair.listen(backlog=0)
     pair.connect()
     late = pair.a.stream()
-    late.connect(("192.0.2.2", 80), pair.now)
+    late.connect((pair.host_b, 80), pair.now)
     pair.run(0.5)
     pair.accept(server)
     assert pair.sim.wait(late.submit(late.try_connected, 10 * SECOND, pair.now))
@@ -190,8 +191,8 @@ def test_closing_a_listener_resets_what_nobody_accepted(pair: Pair) -> None:
 def test_half_open_connections_are_capped_and_end(pair: Pair) -> None:
     limit = pair.b.config.half_open_limit
     pair.listen(backlog=4096)
-    pair.sim.wait(pair.a.ping("192.0.2.2", pair.now))  # so that no SYN waits for ARP
-    a, path = pair.a, pair.a.network.path(bytes((192, 0, 2, 2)))
+    pair.sim.wait(pair.a.ping(pair.host_b, pair.now))  # so that no SYN waits for ARP
+    a, path = pair.a, pair.a.network.path(ip_address(pair.host_b).packed)
     for port in range(limit + 50):
         flow = a.tcp.open(path, 1024 + port, 80, a.config.tcp, pair.now)
         a.tcp._remove(flow)  # a client that sends SYN and forgets it, and whose RST is lost
@@ -205,7 +206,7 @@ def test_half_open_connections_are_capped_and_end(pair: Pair) -> None:
 def test_connecting_twice_is_refused_locally(pair: Pair) -> None:
     client, _ = pair.established()
     with raises_errno("EISCONN"):
-        client.connect(("192.0.2.2", 80), pair.now)
+        client.connect((pair.host_b, 80), pair.now)
 
 
 def test_calls_on_a_fresh_socket_say_that_it_is_not_connected(pair: Pair) -> None:
@@ -225,13 +226,13 @@ def test_binding_says_what_is_taken_and_what_is_not_ours(pair: Pair) -> None:
     with raises_errno("EADDRINUSE"):
         pair.b.stream().bind(("", 80), pair.now)
     with raises_errno("EADDRNOTAVAIL"):
-        pair.b.stream().bind(("192.0.2.1", 81), pair.now)
+        pair.b.stream().bind((pair.host_a, 81), pair.now)
     with pytest.raises(OverflowError, match="0-65535"):
         pair.b.stream().bind(("", 65536), pair.now)
 
 
 def test_a_host_talks_to_itself(pair: Pair) -> None:
-    for name in ("127.0.0.1", "192.0.2.2"):
+    for name in (LOOPBACK[pair.version], pair.host_b):
         server = pair.listen(8080)
         client = pair.b.stream()
         client.connect((name, 8080), pair.now)

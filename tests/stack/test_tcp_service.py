@@ -2,7 +2,7 @@
 
 import errno
 import socket
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Address
 
 import pytest
 
@@ -19,16 +19,27 @@ from pystack.units import MS
 from tests.stack.conftest import Pair, make_pair, raises_errno
 
 HOST, PEER = IPv4Address("192.0.2.1"), IPv4Address("192.0.2.2")
+HOST6, PEER6 = IPv6Address("2001:db8::1"), IPv6Address("2001:db8::2")
 
 
 class Crafted:
     """A stack whose only neighbour is the test: packets in and out are written and read by hand."""
 
-    def __init__(self, config: StackConfig | None = None) -> None:
+    def __init__(self, config: StackConfig | None = None, version: int = 4) -> None:
         self.sim = Simulation(1)
+        self.version = version
+        self.ip_octets = 20 if version == 4 else 40
+        self.mss = 1500 - self.ip_octets - 20
+        self.peer = PEER if version == 4 else PEER6
         near, self.far = MemoryLink.pair(medium=Medium.IP)
         self.stack = self.sim.stack(config)
-        self.stack.add_interface(near, "192.0.2.1/24")
+        self.stack.add_interface(near, "192.0.2.1/24" if version == 4 else "2001:db8::1/64")
+
+    def packet(self, *layers: wire.Header | bytes) -> bytes:
+        """A packet from the peer."""
+        if self.version == 4:
+            return wire.build(wire.IPv4Header(src=PEER, dst=HOST, protocol=6), *layers)
+        return wire.build(wire.IPv6Header(src=PEER6, dst=HOST6, next_header=6), *layers)
 
     def inject(self, packet: bytes, offload: Offload | None = None) -> None:
         self.far.send([Frame((packet,), offload)], self.sim.now)
@@ -36,17 +47,16 @@ class Crafted:
 
     def tcp(self, **fields: object) -> None:
         header = wire.TCPHeader(**{"src_port": 5000, "dst_port": 80, "seq": 1000, "ack": 0, "window": 65535, **fields})
-        self.inject(wire.build(wire.IPv4Header(src=PEER, dst=HOST, protocol=6), header, b""))
+        self.inject(self.packet(header, b""))
 
     def sent(self) -> list[tuple[wire.TCPHeader, bytes]]:
         """TCP segments that the stack has sent since the last call."""
         segments = []
         for frame in self.far.receive(100, self.sim.now):
             data = frame.to_bytes()
-            ip = wire.IPv4Header.from_bytes(data)
-            assert ip.protocol == 6
-            header = wire.TCPHeader.from_bytes(data[20:])
-            segments.append((header, data[20 + header.size :]))
+            assert data[9 if self.version == 4 else 6] == 6
+            header = wire.TCPHeader.from_bytes(data[self.ip_octets :])
+            segments.append((header, data[self.ip_octets + header.size :]))
         return segments
 
     def listen(self) -> StreamEndpoint:
@@ -58,7 +68,7 @@ class Crafted:
     def establish(self) -> StreamEndpoint:
         """A connection accepted from port 5000 of the peer, whose next octet is 1001."""
         server = self.listen()
-        self.tcp(flags=wire.TCPFlags.SYN, options=(wire.MaximumSegmentSize(1460),))
+        self.tcp(flags=wire.TCPFlags.SYN, options=(wire.MaximumSegmentSize(self.mss),))
         ((answer, _),) = self.sent()
         self.iss = answer.seq
         self.tcp(flags=wire.TCPFlags.ACK, seq=1001, ack=self.iss + 1)
@@ -69,36 +79,53 @@ class Crafted:
 
     def quote(self, seq: int) -> bytes:
         """The first octets of a segment of ours, as an ICMP error would quote it."""
-        ip = wire.IPv4Header(src=HOST, dst=PEER, protocol=6, total_length=1500)
-        return ip.to_bytes() + wire.TCPHeader(80, 5000, seq, 0, wire.TCPFlags.ACK, 1000).to_bytes()
+        segment = wire.TCPHeader(80, 5000, seq, 0, wire.TCPFlags.ACK, 1000).to_bytes()
+        if self.version == 4:
+            return wire.IPv4Header(src=HOST, dst=PEER, protocol=6, total_length=1500).to_bytes() + segment
+        return wire.IPv6Header(src=HOST6, dst=PEER6, next_header=6, payload_length=1460).to_bytes() + segment
 
-    def icmp(self, kind: int, code: int, rest: int, quote: bytes) -> None:
-        message = wire.ICMPv4Message(kind, code, rest, quote)
-        self.inject(wire.build(wire.IPv4Header(src=PEER, dst=HOST, protocol=1), message, b""))
+    def told(self, error: str, quote: bytes) -> None:
+        """An ICMP error about a packet of the stack's, each version's own "host" or "port" unreachable."""
+        if self.version == 4:
+            self.inject(self.packet(wire.ICMPv4Message.unreachable({"host": 1, "port": 3}[error], quote)))
+        else:
+            self.inject(self.packet(wire.ICMPv6Message.unreachable({"host": 3, "port": 4}[error], quote)))
+
+    def told_too_big(self, mtu: int, quote: bytes) -> None:
+        if self.version == 4:
+            self.inject(self.packet(wire.ICMPv4Message.unreachable(4, quote, mtu)))
+        else:
+            self.inject(self.packet(wire.ICMPv6Message.packet_too_big(mtu, quote)))
 
 
-def test_a_segment_for_nobody_is_reset_with_its_own_ack() -> None:
-    host = Crafted()
+@pytest.fixture(params=[4, 6], ids=["ipv4", "ipv6"])
+def version(request: pytest.FixtureRequest) -> int:
+    return int(request.param)
+
+
+@pytest.fixture
+def host(version: int) -> Crafted:
+    return Crafted(version=version)
+
+
+def test_a_segment_for_nobody_is_reset_with_its_own_ack(host: Crafted) -> None:
     host.tcp(flags=wire.TCPFlags.ACK, ack=777)
     ((reset, _),) = host.sent()
     assert (reset.flags, reset.seq) == (wire.TCPFlags.RST, 777)
 
 
-def test_a_syn_for_nobody_is_reset_and_acknowledged() -> None:
-    host = Crafted()
+def test_a_syn_for_nobody_is_reset_and_acknowledged(host: Crafted) -> None:
     host.tcp(flags=wire.TCPFlags.SYN)
     ((reset, _),) = host.sent()
     assert (reset.flags, reset.seq, reset.ack) == (wire.TCPFlags.RST | wire.TCPFlags.ACK, 0, 1001)
 
 
-def test_a_reset_for_nobody_is_not_answered() -> None:
-    host = Crafted()
+def test_a_reset_for_nobody_is_not_answered(host: Crafted) -> None:
     host.tcp(flags=wire.TCPFlags.RST)
     assert host.sent() == []
 
 
-def test_a_listener_answers_nothing_but_a_syn() -> None:
-    host = Crafted()
+def test_a_listener_answers_nothing_but_a_syn(host: Crafted) -> None:
     host.listen()
     host.tcp(flags=wire.TCPFlags.FIN)
     host.tcp(flags=wire.TCPFlags.RST)
@@ -108,12 +135,10 @@ def test_a_listener_answers_nothing_but_a_syn() -> None:
     assert reset.flags == wire.TCPFlags.RST
 
 
-def test_a_bad_checksum_is_dropped_and_counted_unless_the_link_vouches() -> None:
-    host = Crafted()
-    good = wire.build(
-        wire.IPv4Header(src=PEER, dst=HOST, protocol=6), wire.TCPHeader(1, 2, 3, 0, wire.TCPFlags.SYN, 0), b""
-    )
-    bad = good[:36] + bytes((good[36] ^ 1,)) + good[37:]
+def test_a_bad_checksum_is_dropped_and_counted_unless_the_link_vouches(host: Crafted) -> None:
+    good = host.packet(wire.TCPHeader(1, 2, 3, 0, wire.TCPFlags.SYN, 0), b"")
+    at = host.ip_octets + 16
+    bad = good[:at] + bytes((good[at] ^ 1,)) + good[at + 1 :]
     host.inject(bad)
     assert host.sent() == []
     assert host.stack.counters["tcp.checksum"] == 1
@@ -122,67 +147,61 @@ def test_a_bad_checksum_is_dropped_and_counted_unless_the_link_vouches() -> None
         assert len(host.sent()) == 1
 
 
-def test_garbage_is_counted_by_its_reason() -> None:
-    host = Crafted()
-    host.inject(wire.build(wire.IPv4Header(src=PEER, dst=HOST, protocol=6), b"short"))
+def test_garbage_is_counted_by_its_reason(host: Crafted) -> None:
+    host.inject(host.packet(b"short"))
     assert host.stack.counters["tcp.short"] == 1
 
 
-def test_an_error_about_a_segment_in_flight_lowers_the_path_mtu_and_what_was_sent_is_cut_anew() -> None:
-    host = Crafted()
+def test_an_error_about_a_segment_in_flight_lowers_the_path_mtu_and_what_was_sent_is_cut_anew(host: Crafted) -> None:
     conn = host.establish()
     conn.try_send(bytes(4000), host.sim.now)
-    assert [len(data) for _, data in host.sent()] == [1460, 1460]  # Nagle keeps the rest
-    host.icmp(3, 4, 1000, host.quote(host.iss + 1))
-    assert len(host.sent()[0][1]) == 1000 - 40
-    assert conn.info().snd_mss == 960
+    assert [len(data) for _, data in host.sent()] == [host.mss, host.mss]  # Nagle keeps the rest
+    host.told_too_big(1300, host.quote(host.iss + 1))
+    assert len(host.sent()[0][1]) == host.mss - 200
+    assert conn.info().snd_mss == host.mss - 200
 
 
 @pytest.mark.parametrize("offset", [-1, 1_000_000])
-def test_an_error_that_quotes_nothing_in_flight_is_not_believed(offset: int) -> None:
-    host = Crafted()
+def test_an_error_that_quotes_nothing_in_flight_is_not_believed(host: Crafted, offset: int) -> None:
     conn = host.establish()
     conn.try_send(bytes(4000), host.sim.now)
     host.sent()
-    host.icmp(3, 4, 1000, host.quote(host.iss + 1 + offset))
-    assert conn.info().snd_mss == 1460
+    host.told_too_big(1300, host.quote(host.iss + 1 + offset))
+    assert conn.info().snd_mss == host.mss
     assert host.stack.counters["tcp.error_out_of_window"] == 1
 
 
-def test_a_hard_error_does_not_end_an_established_connection() -> None:
-    host = Crafted()
+def test_a_hard_error_does_not_end_an_established_connection(host: Crafted) -> None:
     conn = host.establish()
     conn.try_send(b"x", host.sim.now)
-    host.icmp(3, 3, 0, host.quote(host.iss + 1))
+    host.told("port", host.quote(host.iss + 1))
     assert conn.state is State.ESTABLISHED
 
 
-def test_another_connection_s_path_mtu_is_respected() -> None:
-    host = Crafted()
+def test_another_connection_s_path_mtu_is_respected(host: Crafted) -> None:
     conn = host.establish()
-    host.stack.network.lower_path_mtu(PEER.packed, 1000, host.sim.now)
-    conn.try_send(bytes(3000), host.sim.now)
-    assert [len(data) for _, data in host.sent()] == [960, 960, 960]  # Nagle keeps the rest
+    host.stack.network.lower_path_mtu(host.peer.packed, 1300, host.sim.now)
+    conn.try_send(bytes(3 * host.mss - 1), host.sim.now)
+    assert [len(data) for _, data in host.sent()] == [host.mss - 200] * 3  # Nagle keeps the rest
 
 
-def test_a_hard_error_ends_an_opening_connection_and_names_the_reporter() -> None:
-    host = Crafted()
+def test_a_hard_error_ends_an_opening_connection_and_names_the_reporter(host: Crafted) -> None:
     client = host.stack.stream()
     client.bind(("", 80), host.sim.now)
-    client.connect((str(PEER), 5000), host.sim.now)
+    client.connect((str(host.peer), 5000), host.sim.now)
     ((syn, _),) = host.sent()
-    host.icmp(3, 3, 0, host.quote(syn.seq))
-    with pytest.raises(ConnectionRefusedError, match=r"192\.0\.2\.2 reports it"):
+    host.told("port", host.quote(syn.seq))
+    with pytest.raises(ConnectionRefusedError, match=f"{host.peer} reports it"):
         client.try_connected(host.sim.now)
 
 
-def test_a_soft_error_names_the_errno_when_connecting_times_out() -> None:
-    host = Crafted(StackConfig(tcp=TCPConfig(syn_retries=2)))
+def test_a_soft_error_names_the_errno_when_connecting_times_out(version: int) -> None:
+    host = Crafted(StackConfig(tcp=TCPConfig(syn_retries=2)), version)
     client = host.stack.stream()
     client.bind(("", 80), host.sim.now)
-    client.connect((str(PEER), 5000), host.sim.now)
+    client.connect((str(host.peer), 5000), host.sim.now)
     ((syn, _),) = host.sent()
-    host.icmp(3, 1, 0, host.quote(syn.seq))
+    host.told("host", host.quote(syn.seq))
     assert client.try_connected(host.sim.now) is None
     with raises_errno("EHOSTUNREACH"):
         host.sim.wait(client.submit(client.try_connected, None, host.sim.now))
@@ -209,7 +228,7 @@ def test_time_wait_is_a_record_that_a_new_syn_may_replace(pair: Pair) -> None:
     again = pair.a.stream()
     again.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     again.bind(("", port), pair.now)
-    again.connect(("192.0.2.2", 80), pair.now)
+    again.connect((pair.host_b, 80), pair.now)
     assert pair.sim.wait(again.submit(again.try_connected, 500 * MS, pair.now))
     pair.send_all(again, b"fresh")
     assert pair.recv(pair.accept(server)) == b"fresh"
@@ -238,7 +257,7 @@ def test_the_connection_limit_holds_on_both_sides() -> None:
     for _ in range(2):
         pair.connect()
     with pytest.raises(OSError, match="connection_limit") as caught:
-        pair.a.stream().connect(("192.0.2.2", 80), pair.now)
+        pair.a.stream().connect((pair.host_b, 80), pair.now)
     assert caught.value.errno == errno.ENOBUFS
 
 
@@ -299,9 +318,9 @@ def test_dropping_a_host_resets_what_is_not_finished(pair: Pair) -> None:
     assert conn.closed
 
 
-def flooded() -> tuple[Crafted, StreamEndpoint]:
+def flooded(version: int) -> tuple[Crafted, StreamEndpoint]:
     """A host whose listener's half-open queue is full."""
-    host = Crafted(StackConfig(half_open_limit=4))
+    host = Crafted(StackConfig(half_open_limit=4), version)
     server = host.listen()
     for port in range(4):
         host.tcp(src_port=100 + port, flags=wire.TCPFlags.SYN)
@@ -309,8 +328,8 @@ def flooded() -> tuple[Crafted, StreamEndpoint]:
     return host, server
 
 
-def test_a_full_half_open_queue_answers_with_cookies_and_remembers_nothing() -> None:
-    host, server = flooded()
+def test_a_full_half_open_queue_answers_with_cookies_and_remembers_nothing(version: int) -> None:
+    host, server = flooded(version)
     options = (wire.MaximumSegmentSize(1460), wire.SACKPermitted(), wire.Timestamps(5, 0), wire.WindowScale(7))
     host.tcp(flags=wire.TCPFlags.SYN, options=options)
     ((answer, _),) = host.sent()
@@ -320,19 +339,19 @@ def test_a_full_half_open_queue_answers_with_cookies_and_remembers_nothing() -> 
     header = wire.TCPHeader(
         5000, 80, 1001, answer.seq + 1, wire.TCPFlags.ACK, 500, options=(wire.Timestamps(6, stamps.value),)
     )
-    host.inject(wire.build(wire.IPv4Header(src=PEER, dst=HOST, protocol=6), header, b"hello"))
+    host.inject(host.packet(header, b"hello"))
     conn = server.try_accept(host.sim.now)
     assert conn is not None
     assert conn.try_recv(10, host.sim.now) == b"hello"
-    assert conn.getpeername() == (str(PEER), 5000)
+    assert conn.getpeername() == (str(host.peer), 5000)
     info = conn.info()
     assert (info.snd_scale, info.timestamps, info.snd_wnd) == (7, True, 500 << 7)
     assert conn.try_send(b"world", host.sim.now) == 5
     assert b"".join(data for _, data in host.sent()) == b"world"
 
 
-def test_an_ack_without_a_cookie_is_reset_even_in_a_flood() -> None:
-    host, server = flooded()
+def test_an_ack_without_a_cookie_is_reset_even_in_a_flood(version: int) -> None:
+    host, server = flooded(version)
     host.tcp(flags=wire.TCPFlags.SYN)
     ((answer, _),) = host.sent()
     host.tcp(flags=wire.TCPFlags.ACK, seq=1001, ack=answer.seq + 2)
@@ -341,8 +360,8 @@ def test_an_ack_without_a_cookie_is_reset_even_in_a_flood() -> None:
     assert server.try_accept(host.sim.now) is None
 
 
-def test_cookies_are_looked_for_only_after_a_flood() -> None:
-    host, server = flooded()
+def test_cookies_are_looked_for_only_after_a_flood(version: int) -> None:
+    host, server = flooded(version)
     host.tcp(flags=wire.TCPFlags.SYN)
     ((answer, _),) = host.sent()
     host.sim.step(300 * 1000 * MS)
