@@ -277,7 +277,8 @@ class Pump:
                 self._lead(waiter)
             elif waiter.gate is not None:
                 waiter.gate.acquire(timeout=_gate_timeout(waiter.deadline))
-                waiter.finished |= _is_late(waiter, monotonic_ns())
+                if _is_late(waiter, monotonic_ns()):
+                    waiter.finished = True
         if self._leader is waiter:  # both happened before this thread woke: it was promoted, and it was answered
             with self._lock:
                 self._leave(waiter)

@@ -6,7 +6,7 @@ import operator
 import socket
 import warnings
 from collections.abc import Callable
-from errno import EAGAIN, EINPROGRESS, EOPNOTSUPP
+from errno import EAGAIN, ECONNABORTED, EINPROGRESS, EOPNOTSUPP
 from typing import IO, TYPE_CHECKING, Any, Final, NoReturn, Self, TypeAlias, TypeVar, cast
 
 from typing_extensions import Buffer
@@ -191,11 +191,22 @@ class Socket:
         self._pump.call(lambda now: endpoint.listen(backlog, now))
 
     def accept(self) -> tuple["Socket", tuple[str, int]]:
-        """A new, blocking socket and its peer's address."""
+        """A new, blocking socket and its peer's address. Raises `ConnectionAbortedError` for a connection that its
+        peer reset while it waited here; the next one may be well."""
         endpoint = self._stream_only("accept")
-        child = self._perform(endpoint.try_accept)
-        sock = Socket(self._host, child)
-        return sock, child.getpeername()
+
+        def attempt(now: Ns) -> tuple[StreamEndpoint, tuple[str, int]] | None:
+            child = endpoint.try_accept(now)
+            if child is None:
+                return None
+            try:
+                return child, child.getpeername()
+            except OSError:
+                child.close(now)
+                raise os_error(ECONNABORTED, "the peer reset it before it was accepted; accept the next") from None
+
+        child, peer = self._perform(attempt)
+        return Socket(self._host, child), peer
 
     def _stream_only(self, what: str) -> StreamEndpoint:
         if isinstance(self._endpoint, StreamEndpoint):

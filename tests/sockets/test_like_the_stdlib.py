@@ -665,6 +665,12 @@ def test_streams_only(net: Net) -> None:
     assert errno_of(sock.accept) == errno.EOPNOTSUPP
 
 
+def test_a_stream_goes_where_it_is_connected(net: Net) -> None:
+    near, far = net.pair()
+    assert near.sendto(b"abc", far.getsockname()) == 3
+    assert received(far, 3) == b"abc"
+
+
 def test_sendto_needs_an_address(net: Net) -> None:
     with pytest.raises(TypeError):
         net.client(DGRAM).sendto(b"x")

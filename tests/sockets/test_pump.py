@@ -164,6 +164,30 @@ def test_a_followers_timeout_is_seen_by_a_leader_that_sleeps_for_ever(start: Sta
     assert leading.result(PATIENCE) == "first"
 
 
+def test_a_condition_is_waited_for_behind_a_leader(start: Start, naps: Naps) -> None:
+    stack = StillStack()
+    pump = start(stack)
+    question = Question(stack)
+    leading = in_thread(pump.run, question, question.attempt, None)
+    assert question.submitted.wait(PATIENCE)
+    pump.wait_until(lambda: False, MS)
+    looked = threading.Event()
+    reached = False
+
+    def condition() -> bool:
+        looked.set()
+        return reached
+
+    waiting = in_thread(pump.wait_until, condition, 1000 * SECOND)
+    assert looked.wait(PATIENCE)
+    reached = True
+    pump.wake()
+    waiting.result(PATIENCE)
+    question.answer("yes")
+    pump.wake()
+    assert leading.result(PATIENCE) == "yes"
+
+
 def test_many_callers_at_once_all_get_their_answers(start: Start) -> None:
     stack = StillStack()
     pump = start(stack)
