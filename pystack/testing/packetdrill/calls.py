@@ -1,0 +1,127 @@
+"""The socket calls of a script, made on a stack's endpoints. Nothing here waits."""
+
+from errno import EALREADY, EINPROGRESS
+from socket import SOCK_DGRAM, SOCK_STREAM
+
+from attrs import define
+
+from pystack.stack.datagram import DatagramEndpoint
+from pystack.stack.endpoint import Endpoint
+from pystack.stack.operation import Operation
+from pystack.stack.stream import StreamEndpoint
+from pystack.testing.packetdrill.constants import CONSTANTS, SHUTDOWNS
+from pystack.testing.packetdrill.descriptors import Answer, Descriptor
+from pystack.testing.packetdrill.polling import Polling
+from pystack.testing.packetdrill.script import Call, Expression
+from pystack.testing.packetdrill.values import Unsupported, number, socket_address
+from pystack.units import Ns
+
+__all__ = ["SocketCalls"]
+
+_NONBLOCK, _CLOEXEC = CONSTANTS["SOCK_NONBLOCK"], CONSTANTS["SOCK_CLOEXEC"]
+
+
+@define(eq=False)
+class SocketCalls(Polling):
+    """Every `call_NAME` is one call."""
+
+    def invoke(self, call: Call, now: Ns) -> Answer | Operation[Answer]:
+        """Make `call`: answered, or under way if it blocks. Raises the call's `OSError`, and `Unsupported`."""
+        handler = getattr(self, f"call_{call.name}", None)
+        if handler is None:
+            raise Unsupported(f"{call.name}() is not a call that this runner knows")
+        try:
+            outcome: Answer | Operation[Answer] = handler(call, now)
+        except ValueError as error:
+            if "unpack" in str(error):
+                raise Unsupported(f"{call.name}() does not take {len(call.arguments)} arguments") from None
+            raise
+        return outcome
+
+    def call_socket(self, call: Call, now: Ns) -> Answer:
+        _, kind, _ = call.arguments
+        flags = number(kind)
+        match flags & ~(_NONBLOCK | _CLOEXEC):
+            case SOCK_STREAM.value:
+                endpoint: Endpoint = self.stack.stream()
+            case SOCK_DGRAM.value:
+                endpoint = self.stack.datagram()
+            case other:
+                raise Unsupported(f"a socket of type {other}: there are SOCK_STREAM and SOCK_DGRAM")
+        return self.assign(call, Descriptor(endpoint, blocking=not flags & _NONBLOCK))
+
+    def call_bind(self, call: Call, now: Ns) -> Answer:
+        fd, address, _ = call.arguments
+        endpoint = self.get(fd).endpoint
+        assert isinstance(endpoint, StreamEndpoint | DatagramEndpoint)
+        endpoint.bind(socket_address(address, ("", self.settings.bind_port)), now)
+        if isinstance(endpoint, DatagramEndpoint):
+            self.on_target(endpoint, self.remote)
+        return Answer()
+
+    def call_listen(self, call: Call, now: Ns) -> Answer:
+        fd, backlog = call.arguments
+        _, endpoint = self.stream(fd)
+        endpoint.listen(number(backlog), now)
+        self.on_listen(endpoint)
+        return Answer()
+
+    def call_accept(self, call: Call, now: Ns) -> Operation[Answer]:
+        fd, _, _ = call.arguments
+        return self._accept(call, fd, 0, now)
+
+    def call_accept4(self, call: Call, now: Ns) -> Operation[Answer]:
+        fd, _, _, flags = call.arguments
+        return self._accept(call, fd, number(flags), now)
+
+    def _accept(self, call: Call, fd: Expression, flags: int, now: Ns) -> Operation[Answer]:
+        descriptor, listener = self.stream(fd)
+
+        def attempt(when: Ns) -> Answer | None:
+            child = listener.try_accept(when)
+            if child is None:
+                return None
+            self.on_accept(child)
+            return self.assign(call, Descriptor(child, blocking=not flags & _NONBLOCK))
+
+        return self.wait(descriptor, attempt, now, timeout=descriptor.receive_timeout)
+
+    def call_connect(self, call: Call, now: Ns) -> Answer | Operation[Answer]:
+        fd, address, _ = call.arguments
+        descriptor = self.get(fd)
+        endpoint = descriptor.endpoint
+        target = socket_address(address, self.remote)
+        if isinstance(endpoint, DatagramEndpoint):
+            endpoint.connect(target, now)
+            self.on_target(endpoint, target)
+            return Answer()
+        assert isinstance(endpoint, StreamEndpoint)
+        if not descriptor.connecting:
+            endpoint.connect(target, now)
+            self.on_target(endpoint, target)
+        again, descriptor.connecting = descriptor.connecting, not descriptor.blocking
+        stream = endpoint
+
+        def attempt(when: Ns) -> Answer | None:
+            if stream.try_connected(when) is None:
+                return None
+            descriptor.connecting = False
+            return Answer()
+
+        return self.wait(
+            descriptor, attempt, now, timeout=descriptor.send_timeout, otherwise=EALREADY if again else EINPROGRESS
+        )
+
+    def call_close(self, call: Call, now: Ns) -> Answer:
+        (fd,) = call.arguments
+        self.get(fd).endpoint.close(now)
+        del self.table[number(fd)]
+        return Answer()
+
+    def call_shutdown(self, call: Call, now: Ns) -> Answer:
+        fd, how = call.arguments
+        endpoint = self.get(fd).endpoint
+        assert isinstance(endpoint, StreamEndpoint | DatagramEndpoint)
+        code = number(how)
+        endpoint.shutdown(SHUTDOWNS.get(code, code), now)
+        return Answer()

@@ -1,0 +1,116 @@
+"""What a script's descriptors stand for, and how a call on one is answered."""
+
+from collections.abc import Callable
+from errno import EAGAIN, EBADF, EINVAL
+
+from attrs import define, field, frozen
+
+from pystack.errors import os_error
+from pystack.stack.endpoint import Endpoint
+from pystack.stack.operation import Operation
+from pystack.stack.stack import Stack
+from pystack.stack.stream import StreamEndpoint
+from pystack.testing.packetdrill.constants import CONSTANTS
+from pystack.testing.packetdrill.script import Call, Expression
+from pystack.testing.packetdrill.settings import Settings
+from pystack.testing.packetdrill.values import number, socket_address
+from pystack.units import Ns
+
+__all__ = ["Answer", "Descriptor", "Descriptors", "Difference", "compared", "compared_address"]
+
+DONTWAIT = CONSTANTS["MSG_DONTWAIT"]
+
+
+@frozen
+class Difference:
+    """What a call gave elsewhere than in its result."""
+
+    what: str
+    expected: object
+    actual: object
+
+
+@frozen
+class Answer:
+    value: int = 0
+    """The result."""
+    differences: tuple[Difference, ...] = ()
+
+
+@define(eq=False)
+class Descriptor:
+    endpoint: Endpoint
+    blocking: bool = True
+    connecting: bool = False
+    """A connect() has answered EINPROGRESS, and none has told how it went."""
+    receive_timeout: Ns | None = None
+    send_timeout: Ns | None = None
+
+
+@define(eq=False)
+class Descriptors:
+    """The table, by the numbers that the script gives. The callbacks say whose packets the script's are from now on."""
+
+    stack: Stack
+    settings: Settings
+    on_listen: Callable[[StreamEndpoint], None]
+    on_target: Callable[[Endpoint, tuple[str, int]], None]
+    on_accept: Callable[[StreamEndpoint], None]
+    table: dict[int, Descriptor] = field(factory=dict, init=False)
+
+    def assign(self, call: Call, descriptor: Descriptor) -> Answer:
+        """A new descriptor: the script's expected result is its number."""
+        fd = number(call.result)
+        if fd < 0:
+            return Answer(max(self.table, default=2) + 1)
+        self.table[fd] = descriptor
+        return Answer(fd)
+
+    def get(self, fd: Expression) -> Descriptor:
+        found = self.table.get(number(fd))
+        if found is None:
+            raise os_error(EBADF, f"the script has no descriptor {number(fd)}")
+        return found
+
+    def stream(self, fd: Expression) -> tuple[Descriptor, StreamEndpoint]:
+        descriptor = self.get(fd)
+        if not isinstance(descriptor.endpoint, StreamEndpoint):
+            raise os_error(EINVAL, "this is not a TCP socket")
+        return descriptor, descriptor.endpoint
+
+    def wait(
+        self,
+        descriptor: Descriptor,
+        attempt: Callable[[Ns], Answer | None],
+        now: Ns,
+        *,
+        timeout: Ns | None = None,
+        flags: int = 0,
+        otherwise: int = EAGAIN,
+    ) -> Operation[Answer]:
+        """Try now; if that gives nothing, and the caller does not want to wait, fail with the errno `otherwise`."""
+        operation = descriptor.endpoint.submit(attempt, timeout, now)
+        if not operation.done and (not descriptor.blocking or flags & DONTWAIT):
+            operation.cancel()
+            raise os_error(otherwise)
+        return operation
+
+    @property
+    def remote(self) -> tuple[str, int]:
+        """What `...` means where a call wants the peer's address."""
+        return str(self.settings.remote), self.settings.connect_port
+
+
+def compared(what: str, wanted: Expression, actual: int) -> Answer:
+    """Success, and the difference between a value that the script expects by reference and what it is."""
+    if wanted is ... or wanted == [...]:
+        return Answer()
+    expected = number(wanted)
+    return Answer(0, () if expected == actual else (Difference(what, expected, actual),))
+
+
+def compared_address(wanted: Expression | None, actual: tuple[str, int]) -> tuple[Difference, ...]:
+    if wanted is None or wanted is ... or wanted == 0:
+        return ()
+    expected = socket_address(wanted, actual)
+    return () if expected == actual else (Difference("the address", expected, actual),)

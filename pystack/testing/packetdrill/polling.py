@@ -1,0 +1,99 @@
+"""poll()."""
+
+from collections.abc import Callable
+
+from attrs import frozen
+
+from pystack.stack.endpoint import Endpoint
+from pystack.stack.operation import Operation
+from pystack.stack.stream import StreamEndpoint
+from pystack.testing.packetdrill.constants import CONSTANTS
+from pystack.testing.packetdrill.descriptors import Answer, Difference
+from pystack.testing.packetdrill.script import Call, Expression, Group
+from pystack.testing.packetdrill.sockopts import SocketOptions
+from pystack.testing.packetdrill.values import Unsupported, number
+from pystack.transport.tcp.state import State
+from pystack.units import MS, Ns
+
+__all__ = ["Polling"]
+
+_IN, _OUT, _ERR = CONSTANTS["POLLIN"], CONSTANTS["POLLOUT"], CONSTANTS["POLLERR"]
+_HUP, _RDHUP = CONSTANTS["POLLHUP"], CONSTANTS["POLLRDHUP"]
+_PEER_CLOSED = (State.CLOSE_WAIT, State.LAST_ACK, State.CLOSING, State.TIME_WAIT)
+
+
+@frozen
+class _Watched:
+    fd: int
+    endpoint: Endpoint
+    events: int
+    expected: int
+
+    @property
+    def ready(self) -> int:
+        return _readiness(self.endpoint) & (self.events | _ERR | _HUP)
+
+    def compare(self, ready: int) -> list[Difference]:
+        return [Difference(f"revents of {self.fd}", self.expected, ready)] if ready != self.expected else []
+
+
+class Polling(SocketOptions):
+    def call_poll(self, call: Call, now: Ns) -> Answer | Operation[Answer]:
+        entries, _, timeout = call.arguments
+        if not isinstance(entries, list):
+            raise Unsupported("poll() takes [{fd=3, events=POLLIN, revents=POLLIN}]")
+        watched = [self._watched(entry) for entry in entries]
+        wait = number(timeout) * MS
+        if wait == 0:
+            return _look(watched) or _nothing(watched)
+        return _poll(watched, None if wait < 0 else now + wait, now)
+
+    def _watched(self, entry: Expression) -> _Watched:
+        if not isinstance(entry, Group):
+            raise Unsupported(f"{entry!r} is not {{fd=3, events=POLLIN, revents=POLLIN}}")
+        fd = number(entry.get("fd") or 0)
+        events, expected = (number(entry.get(name) or 0) for name in ("events", "revents"))
+        return _Watched(fd, self.get(fd).endpoint, events, expected)
+
+
+def _look(watched: list[_Watched]) -> Answer | None:
+    ready = [each.ready for each in watched]
+    if not any(ready):
+        return None
+    differences = [
+        difference for each, events in zip(watched, ready, strict=True) for difference in each.compare(events)
+    ]
+    return Answer(sum(map(bool, ready)), tuple(differences))
+
+
+def _nothing(watched: list[_Watched]) -> Answer:
+    return Answer(0, tuple(difference for each in watched for difference in each.compare(0)))
+
+
+def _poll(watched: list[_Watched], deadline: Ns | None, now: Ns) -> Operation[Answer]:
+    """One operation for all: whichever endpoint moves, it looks at every one of them."""
+
+    def attempt(when: Ns) -> Answer | None:
+        return _look(watched) or (_nothing(watched) if deadline is not None and when >= deadline else None)
+
+    first, *others = (each.endpoint for each in watched)
+    timeout = None if deadline is None else deadline - now
+    poll = first.submit(attempt, timeout, now)
+    for other in others:
+        other.submit(_nudge(poll), None, now)
+    return poll
+
+
+def _nudge(poll: Operation[Answer]) -> Callable[[Ns], bool | None]:
+    return lambda now: poll.advance(now) or None
+
+
+def _readiness(endpoint: Endpoint) -> int:
+    """As Linux says it."""
+    events = (_IN if endpoint.readable else 0) | (_OUT if endpoint.writable else 0)
+    if isinstance(endpoint, StreamEndpoint):
+        if endpoint.state is State.CLOSED:
+            events |= _HUP | _RDHUP
+        elif endpoint.state in _PEER_CLOSED:
+            events |= _RDHUP
+    return events

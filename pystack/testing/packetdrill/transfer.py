@@ -1,0 +1,168 @@
+"""The calls that send and receive."""
+
+from collections.abc import Callable
+
+from pystack.stack.datagram import DatagramEndpoint
+from pystack.stack.operation import Operation
+from pystack.stack.stream import StreamEndpoint
+from pystack.testing.packetdrill.constants import CONSTANTS
+from pystack.testing.packetdrill.descriptors import DONTWAIT, Answer, Descriptor, Descriptors, compared_address
+from pystack.testing.packetdrill.script import Call, Expression, Group
+from pystack.testing.packetdrill.values import Unsupported, buffer_octets, number, socket_address
+from pystack.units import Ns
+
+__all__ = ["Transfers"]
+
+_WAITALL = CONSTANTS["MSG_WAITALL"]
+_FASTOPEN = CONSTANTS["MSG_FASTOPEN"]
+_NOT_PASSED_ON = DONTWAIT | CONSTANTS["MSG_NOSIGNAL"]
+"""What these flags ask for is done here."""
+
+
+class Transfers(Descriptors):
+    """What is sent is zeros; what is received is only counted."""
+
+    # --- sending
+
+    def call_write(self, call: Call, now: Ns) -> Operation[Answer]:
+        fd, _, size = call.arguments
+        return self._send(fd, number(size), 0, None, now)
+
+    def call_writev(self, call: Call, now: Ns) -> Operation[Answer]:
+        fd, vectors, _ = call.arguments
+        return self._send(fd, buffer_octets(vectors), 0, None, now)
+
+    def call_send(self, call: Call, now: Ns) -> Operation[Answer]:
+        fd, _, size, flags = call.arguments
+        return self._send(fd, number(size), number(flags), None, now)
+
+    def call_sendto(self, call: Call, now: Ns) -> Operation[Answer]:
+        fd, _, size, flags, address, _ = call.arguments
+        return self._send(fd, number(size), number(flags), address, now)
+
+    def call_sendmsg(self, call: Call, now: Ns) -> Operation[Answer]:
+        fd, message, flags = call.arguments
+        name, size = _message(message)
+        return self._send(fd, size, number(flags), name, now)
+
+    def _send(self, fd: Expression, size: int, flags: int, address: Expression | None, now: Ns) -> Operation[Answer]:
+        descriptor = self.get(fd)
+        endpoint = descriptor.endpoint
+        if isinstance(endpoint, DatagramEndpoint):
+            return self._send_datagram(descriptor, endpoint, size, address, flags, now)
+        assert isinstance(endpoint, StreamEndpoint)
+        if flags & _FASTOPEN:
+            raise Unsupported("MSG_FASTOPEN: this stack does not open a connection by sending")
+        waits = descriptor.blocking and not flags & DONTWAIT
+        attempt = _sending(endpoint, size, flags & ~_NOT_PASSED_ON, waits=waits)
+        return self.wait(descriptor, attempt, now, timeout=descriptor.send_timeout, flags=flags)
+
+    def _send_datagram(
+        self,
+        descriptor: Descriptor,
+        endpoint: DatagramEndpoint,
+        size: int,
+        address: Expression | None,
+        flags: int,
+        now: Ns,
+    ) -> Operation[Answer]:
+        target = None if address is None or address == 0 else socket_address(address, self.remote)
+
+        def attempt(when: Ns) -> Answer:
+            return Answer(endpoint.try_sendto(bytes(size), target, when))
+
+        operation = self.wait(descriptor, attempt, now, timeout=descriptor.send_timeout, flags=flags)
+        if target is not None:
+            self.on_target(endpoint, target)
+        return operation
+
+    # --- receiving
+
+    def call_read(self, call: Call, now: Ns) -> Operation[Answer]:
+        fd, _, size = call.arguments
+        return self._receive(fd, number(size), 0, None, now)
+
+    def call_readv(self, call: Call, now: Ns) -> Operation[Answer]:
+        fd, vectors, _ = call.arguments
+        return self._receive(fd, buffer_octets(vectors), 0, None, now)
+
+    def call_recv(self, call: Call, now: Ns) -> Operation[Answer]:
+        fd, _, size, flags = call.arguments
+        return self._receive(fd, number(size), number(flags), None, now)
+
+    def call_recvfrom(self, call: Call, now: Ns) -> Operation[Answer]:
+        fd, _, size, flags, address, _ = call.arguments
+        return self._receive(fd, number(size), number(flags), address, now)
+
+    def call_recvmsg(self, call: Call, now: Ns) -> Operation[Answer]:
+        fd, message, flags = call.arguments
+        name, size = _message(message)
+        return self._receive(fd, size, number(flags), name, now)
+
+    def _receive(self, fd: Expression, size: int, flags: int, sender: Expression | None, now: Ns) -> Operation[Answer]:
+        descriptor = self.get(fd)
+        endpoint = descriptor.endpoint
+        passed = flags & ~(_NOT_PASSED_ON | _WAITALL)
+        if isinstance(endpoint, StreamEndpoint):
+            attempt = _receiving(endpoint, size, passed, whole=bool(flags & _WAITALL))
+        else:
+            assert isinstance(endpoint, DatagramEndpoint)
+            attempt = _receiving_datagram(endpoint, size, passed, sender)
+        return self.wait(descriptor, attempt, now, timeout=descriptor.receive_timeout, flags=flags)
+
+
+def _message(message: Expression) -> tuple[Expression | None, int]:
+    """Address and octets of a `struct msghdr`."""
+    if not isinstance(message, Group):
+        raise Unsupported("a message is {msg_name(...)=..., msg_iov(1)=[{..., 1000}], msg_flags=0}")
+    if message.get("msg_control") not in (None, ...):
+        raise Unsupported("msg_control: this runner has no ancillary data")
+    return message.get("msg_name"), buffer_octets(message.get("msg_iov") or [])
+
+
+def _sending(endpoint: StreamEndpoint, size: int, flags: int, *, waits: bool) -> Callable[[Ns], Answer | None]:
+    """All of it if the caller `waits`, else what fits; what left before an error counts."""
+    data = memoryview(bytes(size))
+    taken = 0
+
+    def attempt(now: Ns) -> Answer | None:
+        nonlocal taken
+        while True:
+            try:
+                count = endpoint.try_send(data[taken:], now, flags)
+            except OSError:
+                if not taken:
+                    raise
+                return Answer(taken)
+            if count is None:
+                return Answer(taken) if taken and not waits else None
+            taken += count
+            if taken == size:
+                return Answer(taken)
+
+    return attempt
+
+
+def _receiving(endpoint: StreamEndpoint, size: int, flags: int, *, whole: bool) -> Callable[[Ns], Answer | None]:
+    """`whole`: not before all of `size` is there, or the end."""
+    got = 0
+
+    def attempt(now: Ns) -> Answer | None:
+        nonlocal got
+        while (data := endpoint.try_recv(size - got, now, flags)) is not None:
+            got += len(data)
+            if not whole or not data or got == size:
+                return Answer(got)
+        return None
+
+    return attempt
+
+
+def _receiving_datagram(
+    endpoint: DatagramEndpoint, size: int, flags: int, sender: Expression | None
+) -> Callable[[Ns], Answer | None]:
+    def attempt(now: Ns) -> Answer | None:
+        received = endpoint.try_recvfrom(size, now, flags)
+        return None if received is None else Answer(len(received[0]), compared_address(sender, received[1]))
+
+    return attempt
