@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from ipaddress import IPv4Address
+from ipaddress import ip_address
 from random import Random
 
 from pystack.errors import LinkDown
@@ -18,7 +18,9 @@ from pystack.units import Ns
 from pystack.wire.arp import ARPPacket
 from pystack.wire.ethernet import EthernetHeader, EtherType
 from pystack.wire.icmpv4 import ICMPv4Message
+from pystack.wire.icmpv6 import ICMPv6Message
 from pystack.wire.ipv4 import IPv4Header
+from pystack.wire.ipv6 import IPv6Header
 from pystack.wire.mac import BROADCAST
 from pystack.wire.packet import build
 
@@ -26,10 +28,12 @@ OUR_MAC = "02:00:00:00:00:01"
 PEER_MAC = "02:00:00:00:00:02"
 OURS = "192.0.2.1"
 PEER = "192.0.2.2"
+OURS6 = "2001:db8::1"
+PEER6 = "2001:db8::2"
 
 
 def octets(text: str) -> bytes:
-    return IPv4Address(text).packed
+    return ip_address(text).packed
 
 
 class Node:
@@ -152,6 +156,39 @@ class Bench:
         """A UDP datagram of the peer for us; `header` overrides fields of its IP header."""
         fields: dict[str, object] = {"src": PEER, "dst": OURS, "protocol": 17, **header}
         return build(IPv4Header(**fields), udp_header(len(payload)) + payload)  # type: ignore[arg-type]
+
+
+class Bench6:
+    """As `Bench`, for IPv6: one node at 2001:db8::1/64 on a link without neighbours."""
+
+    def __init__(self, config: NetConfig | None = None, gateway: str | None = None, **link: int | bool) -> None:
+        self.node = Node(config)
+        self.network = self.node.network
+        self.counters = self.node.counters
+        ours, self.peer = MemoryLink.pair(medium=Medium.IP, **link)  # type: ignore[arg-type]
+        self.interface = self.network.add_interface(ours, f"{OURS6}/64", gateway)
+        self.now: Ns = 0
+
+    def frames(self) -> list[Frame]:
+        """What the node has sent since the last call."""
+        return list(self.peer.receive(10_000, self.now))
+
+    def sent(self) -> list[bytes]:
+        return [frame.to_bytes() for frame in self.frames()]
+
+    def sent_icmp(self) -> list[tuple[IPv6Header, ICMPv6Message]]:
+        return [(IPv6Header.from_bytes(each), ICMPv6Message.from_bytes(each[40:])) for each in self.sent()]
+
+    def inject(self, *buffers: bytes, offload: Offload | None = None) -> None:
+        """One IP packet from the peer."""
+        self.peer.send([Frame(buffers, offload)], self.now)
+        self.node.turn(self.now)
+
+    @staticmethod
+    def udp_packet(payload: bytes = b"payload", **header: object) -> bytes:
+        """A UDP datagram of the peer for us; `header` overrides fields of its IP header."""
+        fields: dict[str, object] = {"src": PEER6, "dst": OURS6, "next_header": 17, **header}
+        return build(IPv6Header(**fields), udp_header(len(payload)) + payload)  # type: ignore[arg-type]
 
 
 class SharingLink(MemoryLink):

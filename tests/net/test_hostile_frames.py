@@ -13,10 +13,13 @@ from pystack.wire.arp import ARPPacket
 from pystack.wire.checksum import internet_checksum
 from pystack.wire.ethernet import EthernetHeader, VLANTag
 from pystack.wire.icmpv4 import ICMPv4Message
+from pystack.wire.icmpv6 import ICMPv6Message
 from pystack.wire.ipv4 import IPv4Header
 from pystack.wire.ipv4_options import IPv4Option
+from pystack.wire.ipv6 import IPv6Header
 from pystack.wire.packet import build
-from tests.net.harness import OUR_MAC, OURS, PEER, PEER_MAC, Bench, octets, udp_header
+from pystack.wire.pseudo import pseudo_sum
+from tests.net.harness import OUR_MAC, OURS, OURS6, PEER, PEER6, PEER_MAC, Bench, Bench6, octets, udp_header
 
 OFFLOADS = (
     None,
@@ -43,6 +46,26 @@ def valid_packets() -> list[bytes]:
         Bench.udp_packet(dst="255.255.255.255"),
         Bench.udp_packet(options=options),
         Bench.udp_packet(protocol=132),
+    ]
+
+
+def valid_ipv6_packets() -> list[bytes]:
+    quoted = build(IPv6Header(OURS6, PEER6, 17), udp_header(0))
+    messages = [
+        ICMPv6Message.echo_request(1, 2, b"data"),
+        ICMPv6Message.echo_reply(1, 2, b"data"),
+        ICMPv6Message.unreachable(4, quoted),
+        ICMPv6Message.packet_too_big(1300, quoted),
+        ICMPv6Message.time_exceeded(0, quoted),
+        ICMPv6Message.parameter_problem(6, quoted, 1),
+    ]
+    return [
+        *(build(IPv6Header(PEER6, OURS6), message) for message in messages),
+        build(IPv6Header(PEER6, "ff02::1"), messages[0]),
+        Bench6.udp_packet(),
+        Bench6.udp_packet(dst="ff02::1"),
+        Bench6.udp_packet(next_header=44),
+        Bench6.udp_packet(next_header=132),
     ]
 
 
@@ -114,6 +137,48 @@ def test_mutated_frames_raise_nothing_and_leave_the_host_working(
     bench.frames()
     bench.inject(build(IPv4Header(PEER, OURS), ICMPv4Message.echo_request(1, 1, b"still there?")))
     assert [message.data for _, message in bench.sent_icmp()] == [b"still there?"]
+
+
+def repaired_ipv6(packet: bytes) -> bytes:
+    """`packet` with right length and ICMP checksum, so that a mutation gets past them."""
+    fixed = bytearray(packet)
+    if len(fixed) >= 48:
+        fixed[4:6] = (len(fixed) - 40).to_bytes(2, "big")
+        if fixed[6] == 58:
+            fixed[42:44] = b"\0\0"
+            pseudo = pseudo_sum(bytes(fixed[8:24]), bytes(fixed[24:40]), 58) + len(fixed) - 40
+            fixed[42:44] = internet_checksum(fixed[40:], pseudo).to_bytes(2, "big")
+    return bytes(fixed)
+
+
+def test_mutated_ipv6_packets_raise_nothing_and_leave_the_host_working(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.ERROR, "pystack")
+    bench = Bench6(gateway=PEER6)
+    bench.network.add_address(bench.interface, f"{OURS}/24")
+    random = Random(6)
+    seeds = valid_ipv6_packets() + valid_packets()
+    for number in range(5000):
+        packet = mutated(random.choice(seeds), random)
+        if random.random() < 0.6:
+            packet = repaired_ipv6(packet) if packet[:1] >= b"\x60" else repaired(packet, 0)
+        cut = random.randrange(len(packet) + 1)
+        buffers = (packet,) if random.random() < 0.7 else (packet[:cut], packet[cut:])
+        bench.now += random.choice((0, MS))
+        bench.inject(*buffers, offload=random.choice(OFFLOADS))
+        if number % 100 == 0:
+            bench.node.packets.clear()
+            bench.frames()
+    bench.now += 10**10
+    bench.frames()
+    bench.inject(build(IPv6Header(PEER6, OURS6), ICMPv6Message.echo_request(1, 1, b"still there?")))
+    assert [message.data for _, message in bench.sent_icmp()] == [b"still there?"]
+
+
+@given(st.binary(max_size=60))
+def test_any_ipv6_quote_is_swallowed(quoted: bytes) -> None:
+    bench = Bench6()
+    bench.inject(build(IPv6Header(PEER6, OURS6), ICMPv6Message.packet_too_big(1280, quoted)))
+    assert all(error.src == octets(OURS6) for error in bench.node.errors)
 
 
 @given(st.binary(max_size=80), st.sampled_from(list(Medium)))
