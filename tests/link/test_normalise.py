@@ -239,6 +239,29 @@ def test_a_verified_super_segment_gets_a_checksum_for_each_segment() -> None:
     ]
 
 
+@pytest.mark.parametrize("payload", [b"", b"odd", bytes(range(250))])
+@pytest.mark.parametrize("link", [V4, V6, TAGGED_V4, STACKED_V6])
+def test_a_udp_super_segment_becomes_datagrams(link: bytes, payload: bytes) -> None:
+    six = link.endswith(b"\x86\xdd")
+    addresses = (SRC6, DST6) if six else (SRC4, DST4)
+    length = 8 + len(payload)
+    udp = struct.pack("!HHHH", 53, 4000, length, word_sum(pseudo(*addresses, 17, length)))
+    headers = link + (ipv6(length, next_header=17) if six else ipv4(length, protocol=17)) + udp
+    offload = Offload(Checksum.PARTIAL, len(headers) - 8, 6, GSOType.UDP, 100, len(headers))
+    parts = [part.to_bytes() for part in normalise(Frame((headers, payload), offload), Medium.ETHERNET)]
+    assert [part[len(headers) :] for part in parts] == [payload[at : at + 100] for at in range(0, length - 8 or 1, 100)]
+    for number, part in enumerate(parts):
+        network, datagram = part[len(link) : len(headers) - 8], part[len(headers) - 8 :]
+        assert part.startswith(link)
+        assert datagram[:6] == struct.pack("!HHH", 53, 4000, len(datagram))
+        assert word_sum(pseudo(*addresses, 17, len(datagram)) + datagram) == 0xFFFF
+        if six:
+            assert int.from_bytes(network[4:6], "big") == len(datagram)
+        else:
+            assert word_sum(network) == 0xFFFF
+            assert struct.unpack_from("!HH", network, 2) == (20 + len(datagram), 7 + number)
+
+
 @given(
     payload=st.binary(max_size=600),
     gso_size=st.integers(1, 700),
@@ -275,6 +298,9 @@ def test_cutting_loses_and_repeats_nothing(payload: bytes, gso_size: int, seq: i
         (Frame((ipv4(20) + tcp((SRC4, DST4), 0),), Offload(gso_type=GSOType.TCPV4, gso_size=65_496)), Medium.IP),
         (Frame((ipv4(20) + tcp((SRC4, DST4), 0),), Offload(Checksum.PARTIAL, 24, 16, GSOType.TCPV4, 1)), Medium.IP),
         (Frame((ipv4(20) + tcp((SRC4, DST4), 0),), Offload(Checksum.PARTIAL, 20, 6, GSOType.TCPV4, 1)), Medium.IP),
+        (Frame((ipv4(20) + tcp((SRC4, DST4), 0),), Offload(gso_type=GSOType.UDP, gso_size=1)), Medium.IP),
+        (Frame((ipv4(8, protocol=17) + bytes(7),), Offload(gso_type=GSOType.UDP, gso_size=1)), Medium.IP),
+        (Frame((ipv4(8, protocol=17) + b"\0\x08" * 4,), Offload(gso_type=GSOType.UDP, gso_size=0)), Medium.IP),
         (Frame((ipv6(8, next_header=17) + bytes(8),), Offload(gso_type=GSOType.TCPV6, gso_size=1)), Medium.IP),
         (
             Frame((ipv6(8, next_header=0, extensions=b"\x06\xff"),), Offload(gso_type=GSOType.TCPV6, gso_size=1)),
