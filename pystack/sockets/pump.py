@@ -9,12 +9,9 @@ One lock guards the stack. No code of the user's runs under it, but an interpret
 (signal handlers, destructors that the collector calls), so it is reentrant and `_busy` tells such a caller off.
 """
 
-import atexit
 import enum
 import logging
-import os
 import threading
-import weakref
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
@@ -24,6 +21,7 @@ from time import monotonic_ns
 from typing import Final, TypeVar
 
 from pystack.errors import StateError, os_error
+from pystack.sockets import lifetime
 from pystack.sockets.seat import READ, WRITE, Seat
 from pystack.stack.endpoint import Endpoint
 from pystack.stack.operation import Operation
@@ -77,9 +75,11 @@ class Pump:
         self._barred: _Barred | None = None
         self._cause: BaseException | None = None
         self._ended = False
+        """The links are closed and nothing runs any more."""
         self._leader: _Waiter | None = None
         self._followers: dict[_Waiter, None] = {}
         self._watching: dict[_Waiter, None] = {}
+        """Those who wait for a condition: it is looked at after each poll."""
         self._lent = Seat()
         self._own = Seat()
         self._seat: Seat | None = None
@@ -95,11 +95,13 @@ class Pump:
         self._signalled = False
         """A link without a descriptor has called since the last poll."""
         self._dropped: deque[Endpoint] = deque()
+        """Endpoints to close at the next turn: their sockets were collected."""
         self._forsaken = False
+        """The pump's thread must close everything."""
         self._thread = threading.Thread(target=self._run, name="pystack-pump", daemon=True)
 
     def start(self) -> None:
-        _living.add(self)
+        lifetime.enlist(self)
         self._thread.start()
 
     @property
@@ -207,7 +209,7 @@ class Pump:
         seat = self._seat
         if seat is not None:
             seat.wake()
-        else:
+        elif not self._ended:
             _unattended.add(self)
 
     def drop(self, endpoint: Endpoint) -> None:
@@ -228,7 +230,6 @@ class Pump:
             waiter.gate = threading.Lock()
             waiter.gate.acquire()
             self._followers[waiter] = None
-            self._correct(self._lent)
             return
         self._leader = waiter
         self._turnover += 1
@@ -446,11 +447,11 @@ class Pump:
         if self._ended:
             return
         self._ended = True
-        _living.discard(self)
+        lifetime.release(self)
         _unattended.discard(self)
         for interface in self._stack.interfaces:
-            interface.link.set_waker(None)
             with suppress(Exception):
+                interface.link.set_waker(None)
                 interface.link.close()
         for waiter in [*self._followers, *self._watching]:
             self._notify(waiter)
@@ -460,7 +461,7 @@ class Pump:
             self._lent.close()
         self._own.wake()
 
-    def _forget(self) -> None:
+    def forget(self) -> None:
         """In the child of a fork: nothing here is ours. Locks may be held by threads that do not exist any more."""
         self._lock = threading.RLock()
         self._busy = False
@@ -470,6 +471,7 @@ class Pump:
         self._followers.clear()
         self._watching.clear()
         self._dropped.clear()
+        _unattended.discard(self)
         self._lent.close()
         self._own.close()
 
@@ -481,9 +483,6 @@ def _gate_timeout(deadline: Ns | None) -> float:
 
 def _is_late(waiter: _Waiter, now: Ns) -> bool:
     return waiter.deadline is not None and now >= waiter.deadline
-
-
-_living: "weakref.WeakSet[Pump]" = weakref.WeakSet()
 
 
 _unattended: set[Pump] = set()
@@ -499,21 +498,3 @@ def _summon() -> None:
             _unattended.discard(pump)
             pump._summoned = True
             pump._own.wake()
-
-
-def _close_all() -> None:
-    """At the interpreter's exit: what nobody has closed leaves no interface behind."""
-    for pump in list(_living):
-        pump.close(0)
-
-
-def _forget_all() -> None:
-    for pump in list(_living):
-        pump._forget()
-    _living.clear()
-    _unattended.clear()
-
-
-atexit.register(_close_all)
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_all)
