@@ -64,6 +64,20 @@ def test_a_reset_in_syn_received_depends_on_who_opened(wire: Script) -> None:
     assert isinstance(wire.tcp.error, ConnectionRefusedError)
 
 
+@pytest.mark.xfail(strict=True, reason="the ACK of a SYN-ACK that comes before ours has left is owed, and not sent")
+def test_simultaneous_open_when_both_segments_of_the_peer_come_at_once(wire: Script) -> None:
+    """MUST-10: its SYN and its SYN-ACK in one turn; without our answer it would wait for its timer."""
+    wire.syn_sent()
+    wire.hold = True
+    wire.inject("S", mss=1000)
+    wire.inject("S.", seq=0, mss=1000)
+    wire.hold = False
+    wire.drain()
+    assert wire.tcp.state is State.ESTABLISHED
+    assert wire.sent, "the peer is in SYN-RECEIVED still"
+    assert wire.relative_ack(wire.take()) == 1
+
+
 @pytest.mark.parametrize("simultaneous", [False, True])
 def test_time_wait_lasts_two_segment_lifetimes(wire: Script, simultaneous: bool) -> None:
     """MUST-13: 60 s, an MSL being 30 s."""
