@@ -43,7 +43,7 @@ def frames_until(link: Link, enough: Callable[[list[Frame]], bool]) -> list[Fram
     end = time.monotonic() + PATIENCE
     frames: list[Frame] = []
     while not enough(frames):
-        if not poller.poll(max(0.0, end - time.monotonic()) * 1000):
+        if link.next_arrival() is None and not poller.poll(max(0.0, end - time.monotonic()) * 1000):
             pytest.fail(f"waited {PATIENCE} s; so far {[frame.to_bytes()[:80].hex() for frame in frames]}")
         frames += link.receive(1, 0)
     return frames

@@ -6,6 +6,7 @@ import struct
 import subprocess
 from collections.abc import Sequence
 from io import BytesIO
+from ipaddress import IPv4Interface
 from pathlib import Path
 
 import pytest
@@ -64,6 +65,16 @@ def test_it_is_a_link_and_shows_the_inner_one() -> None:
     assert isinstance(link, Claims)
     assert link.capabilities is near.capabilities
     assert link.fileno() is None
+
+
+def test_an_address_that_the_inner_link_shares_with_the_kernel_is_passed_on() -> None:
+    class Shared(MemoryLink):
+        address = IPv4Interface("192.0.2.2/24")
+
+    near, _ = ip_pair()
+    assert CaptureLink(near, Log()).address is None
+    shared = Shared(near.capabilities)
+    assert CaptureLink(FaultLink(shared, seed=1), Log()).address == Shared.address
 
 
 def test_both_directions_are_told_in_order_with_their_times() -> None:
