@@ -77,9 +77,19 @@ def __getattr__(name: str) -> object:
     home = _HOMES.get(name)
     if home is None:
         raise AttributeError(f"module 'pystack' has no attribute {name!r}")
+    _be_silent()
     value = getattr(import_module(f"pystack.{home}"), name)
     globals()[name] = value
     return value
+
+
+def _be_silent() -> None:
+    """Without this, `logging` would print warnings of programs that have not set it up. Importing it is left to those
+    who use a stack."""
+    logging = import_module("logging")
+    logger = logging.getLogger("pystack")
+    if not logger.handlers:
+        logger.addHandler(logging.NullHandler())
 
 
 def __dir__() -> list[str]:

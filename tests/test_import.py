@@ -32,6 +32,12 @@ def test_import_pystack_loads_no_layer() -> None:
     assert not loaded & {"asyncio", "attr", "ctypes", "ipaddress", "logging", "selectors", "socket", "threading"}
 
 
+def test_a_program_that_has_not_set_up_logging_is_told_nothing() -> None:
+    script = "import pystack, logging; pystack.Stack; pystack.Host; logging.getLogger('pystack.arp').warning('x')"
+    done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
+    assert done.stderr == ""
+
+
 def test_import_wire_loads_only_errors_beside() -> None:
     loaded = {name for name in modules_after("import pystack.wire") if name.split(".")[0] == "pystack"}
     beside = {name for name in loaded if not name.startswith("pystack.wire")}

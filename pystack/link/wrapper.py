@@ -1,6 +1,7 @@
 """What links around links have in common: they pass on what they do not change."""
 
 from collections.abc import Callable
+from ipaddress import IPv4Interface
 
 from pystack.link.base import Claims, Link, LinkCapabilities
 from pystack.units import Ns
@@ -17,6 +18,11 @@ class LinkWrapper:
     @property
     def capabilities(self) -> LinkCapabilities:
         return self.inner.capabilities
+
+    @property
+    def address(self) -> IPv4Interface | None:
+        """The inner link's, where it is given and not chosen: the kernel's own."""
+        return getattr(self.inner, "address", None)
 
     def next_arrival(self) -> Ns | None:
         return self.inner.next_arrival()
