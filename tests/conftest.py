@@ -20,6 +20,8 @@ from attrs import define, field
 
 __all__ = ["Cable", "NetworkNamespace"]
 
+pytest_plugins = ["tests.requirements.plugin"]
+
 CLONE_NEWNET = 0x40000000
 
 

@@ -56,5 +56,5 @@ def _line(row: Requirement) -> str:
     if row.deviation:
         evidence.append(f"[Declined](deviations.md#{row.deviation})")
     evidence += [f"`{name}`" for name in row.tests]
-    feature = row.feature.replace("* ", "– ").replace("*", "– ")
+    feature = row.feature.replace("* ", "– ").replace("*", "– ") if row.feature.startswith("*") else row.feature
     return f"| {row.label} | {row.column} | {feature} | {row.section} | {'<br>'.join(evidence)} |"
