@@ -11,7 +11,6 @@ from attrs import define, frozen
 from pystack.errors import DecodeError
 from pystack.net.address import address_text
 from pystack.net.errors import PathError
-from pystack.net.family import Family
 from pystack.net.output import Output
 from pystack.net.packet import IPPacket
 from pystack.net.path import Path
@@ -62,7 +61,6 @@ class Meaning:
 class ICMP(ABC):
     """One IP version's ICMP. Subclasses say what the numbers mean, and what their RFC forbids to answer."""
 
-    family: ClassVar[Family]
     protocol: ClassVar[IPProtocol]
     echo_request: ClassVar[int]
     echo_reply: ClassVar[int]

@@ -7,7 +7,6 @@ from attrs import define
 from typing_extensions import override
 
 from pystack.errors import DecodeError
-from pystack.net.family import IPV4
 from pystack.net.icmp import ICMP, Meaning, Quote
 from pystack.net.packet import IPPacket
 from pystack.net.pathmtu import plateau_below
@@ -42,7 +41,6 @@ _UNREACHABLE: dict[int, tuple[int, bool]] = {
 
 @define(eq=False)
 class ICMPv4(ICMP):
-    family: ClassVar = IPV4
     protocol: ClassVar = IPProtocol.ICMP
     echo_request: ClassVar[int] = ICMPv4Type.ECHO_REQUEST
     echo_reply: ClassVar[int] = ICMPv4Type.ECHO_REPLY

@@ -39,7 +39,6 @@ FIRST_INFORMATIONAL = 128
 
 @define(eq=False)
 class ICMPv6(ICMP):
-    family: ClassVar = IPV6
     protocol: ClassVar = IPProtocol.ICMPV6
     echo_request: ClassVar[int] = ICMPv6Type.ECHO_REQUEST
     echo_reply: ClassVar[int] = ICMPv6Type.ECHO_REPLY

@@ -4,6 +4,7 @@ import hashlib
 
 import pytest
 
+from pystack.link.base import Medium
 from pystack.link.capture import CaptureLink, Direction
 from pystack.link.faults import FaultLink, Faults
 from pystack.link.memory import MemoryLink
@@ -11,6 +12,7 @@ from pystack.sim.simulation import Simulation
 from pystack.stack.stream import StreamEndpoint
 from pystack.units import MS, Ns
 
+ADDRESSES = {4: ("192.0.2.1", "192.0.2.2", 24), 6: ("2001:db8::1", "2001:db8::2", 64)}
 MEGABYTE = 1 << 20
 BAD = Faults(loss=0.05, duplicate=0.05, reorder=0.05, corrupt=0.01, delay=5 * MS, jitter=2 * MS)
 
@@ -18,14 +20,15 @@ BAD = Faults(loss=0.05, duplicate=0.05, reorder=0.05, corrupt=0.01, delay=5 * MS
 class Exchange:
     """A client and a server that send `size` octets to each other at the same time and close when they have sent."""
 
-    def __init__(self, seed: int, faults: Faults, size: int) -> None:
+    def __init__(self, seed: int, faults: Faults, size: int, version: int = 4) -> None:
         self.sim = sim = Simulation(seed)
         self.wire = hashlib.sha256()
-        ends = MemoryLink.pair()
+        ends = MemoryLink.pair(medium=Medium.ETHERNET if version == 4 else Medium.IP)
+        client, self._there, length = ADDRESSES[version]
         self.client, self.server = sim.stack(), sim.stack()
         faulty = FaultLink(ends[0], seed=seed, outbound=faults, inbound=faults)
-        self.client.add_interface(CaptureLink(faulty, self._observe), "192.0.2.1/24")
-        self.server.add_interface(ends[1], "192.0.2.2/24")
+        self.client.add_interface(CaptureLink(faulty, self._observe), f"{client}/{length}")
+        self.server.add_interface(ends[1], f"{self._there}/{length}")
         self.upward = sim.random("up").randbytes(size)
         self.downward = sim.random("down").randbytes(size)
 
@@ -38,7 +41,7 @@ class Exchange:
         listener.bind(("", 7), sim.now)
         listener.listen(1, sim.now)
         near = self.client.stream()
-        near.connect(("192.0.2.2", 7), sim.now)
+        near.connect((self._there, 7), sim.now)
         accepting = listener.submit(listener.try_accept, None, sim.now)
         sim.wait(near.submit(near.try_connected, None, sim.now))
         far = sim.wait(accepting)
@@ -84,6 +87,13 @@ def check_at_rest(exchange: Exchange) -> None:
 @pytest.mark.parametrize("seed", range(50))
 def test_every_octet_arrives_and_both_ends_come_to_rest(seed: int) -> None:
     exchange = Exchange(seed, BAD, MEGABYTE)
+    exchange.run()
+    check_at_rest(exchange)
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_every_octet_arrives_over_ipv6_too(seed: int) -> None:
+    exchange = Exchange(seed, BAD, MEGABYTE // 4, version=6)
     exchange.run()
     check_at_rest(exchange)
 
