@@ -28,14 +28,15 @@ def main() -> int:
     if arguments.write:
         PAGE.write_text(page, encoding="utf-8")
     found = problems(table, merge(arguments.outcomes)) if arguments.outcomes else table.faults()
-    if arguments.check and (not PAGE.exists() or PAGE.read_text(encoding="utf-8") != page):
-        found.append("docs/rfc9293.md is stale: run python -m tests.requirements --write")
-    for each in found:
-        print(each)
-    failing = {each.partition(" (")[0] for each in found}
+    for row, sentences in found.items():
+        print(f"{row}:", *sentences, sep="\n    ")
+    stale = arguments.check and (not PAGE.exists() or PAGE.read_text(encoding="utf-8") != page)
+    if stale:
+        print("docs/rfc9293.md is stale: run python -m tests.requirements --write")
     binding = [row for row in table.rows if row.is_binding]
-    print(f"{len(table.rows)} rows, {len(binding)} of them binding; {len(found)} problems in {len(failing)} labels")
-    return 1 if found else 0
+    print(f"MUST and MUST NOT: {sum(row not in found for row in binding)} of {len(binding)} hold", end=", ")
+    print(f"all rows: {len(table.rows) - len(found)} of {len(table.rows)}")
+    return 1 if found or stale else 0
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
 """Whether a run of the tests bears the table out."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-from tests.requirements.table import Requirement, Table, exists
+from tests.requirements.table import Requirement, Table, exists, faults_of
 
 __all__ = ["merge", "problems"]
 
@@ -22,24 +22,24 @@ def merge(files: Iterable[Path]) -> dict[str, str]:
     return merged
 
 
-def problems(table: Table, outcomes: Mapping[str, str]) -> list[str]:
-    """One sentence for each row that does not hold."""
+def problems(table: Table, outcomes: Mapping[str, str]) -> dict[Requirement, list[str]]:
+    """What keeps a row from holding, by row."""
     variants: dict[str, list[str]] = {}
     for name, outcome in outcomes.items():
         path = name.partition("::")[0]
         for each in {name, name.partition("[")[0], path if not path.endswith(".py") else name}:
             variants.setdefault(each, []).append(outcome)
-    return [*table.faults(), *(f"{row}: {each}" for row in table.rows for each in _problems(row, variants))]
+    return {row: found for row in table.rows if (found := [*faults_of(row), *_problems(row, variants)])}
 
 
-def _problems(row: Requirement, variants: Mapping[str, list[str]]) -> list[str]:
-    found = [f"not met: {row.gap}"] if row.gap else []
+def _problems(row: Requirement, variants: Mapping[str, list[str]]) -> Iterator[str]:
+    if row.gap:
+        yield f"not met: {row.gap}"
     for name in row.tests:
         if not exists(name):
             continue  # a fault of the table, told already
         ran = variants.get(name, [])
         if not ran:
-            found.append(f"{name} did not run")
+            yield f"{name} did not run"
         elif bad := sorted({outcome for outcome in ran if outcome != "passed"}):
-            found.append(f"{name} {' and '.join(bad)}")
-    return found
+            yield f"{name} {' and '.join(bad)}"

@@ -8,7 +8,18 @@ from pathlib import Path
 
 from attrs import frozen
 
-__all__ = ["COLUMNS", "DEVIATIONS", "PAGE", "RFC9293", "ROOT", "Requirement", "Section", "Table", "label_of"]
+__all__ = [
+    "COLUMNS",
+    "DEVIATIONS",
+    "PAGE",
+    "RFC9293",
+    "ROOT",
+    "Requirement",
+    "Section",
+    "Table",
+    "faults_of",
+    "label_of",
+]
 
 ROOT = Path(__file__).parents[2]
 RFC9293 = Path(__file__).with_name("rfc9293.toml")
@@ -62,9 +73,9 @@ class Table:
     def rows(self) -> list[Requirement]:
         return [row for section in self.sections for row in section.rows]
 
-    def faults(self) -> list[str]:
-        """What can be seen to be wrong without running a test."""
-        return [f"{row}: {fault}" for row in self.rows for fault in _faults(row)]
+    def faults(self) -> dict[Requirement, list[str]]:
+        """What can be seen to be wrong without running a test, by row."""
+        return {row: found for row in self.rows if (found := faults_of(row))}
 
 
 def _row(fields: dict[str, object]) -> Requirement:
@@ -73,7 +84,7 @@ def _row(fields: dict[str, object]) -> Requirement:
     return Requirement(**fields, tests=tuple(tests))  # type: ignore[arg-type]
 
 
-def _faults(row: Requirement) -> list[str]:
+def faults_of(row: Requirement) -> list[str]:
     faults = [f"there is no test {name}" for name in row.tests if not exists(name)]
     if row.column not in COLUMNS:
         faults.append(f"there is no column {row.column}")
