@@ -25,6 +25,8 @@ class StackConfig:
     """Records kept in TIME-WAIT; the oldest goes when one more is needed."""
     connection_limit: int = 65536
     """TCP connections in any other state."""
+    memory_limit: int = 256 << 20
+    """Octets in all buffers and queues together, each stored piece charged 128 more."""
     udp_queue_octets: int = 212992
     """Default receive queue of a UDP socket, each datagram charged `DATAGRAM_COST` octets more (Linux's default)."""
     echo_limit: int = 1024

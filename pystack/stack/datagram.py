@@ -42,6 +42,7 @@ class DatagramEndpoint(Endpoint):
         self._path: Path | None = None
         self._peer: tuple[bytes, int] | None = None
         self._key = b""
+        self._charged = 0
         self._read_shut = False
         self._write_shut = False
 
@@ -111,6 +112,7 @@ class DatagramEndpoint(Endpoint):
         if error is not None:
             raise error
         entry = self._queue.first() if flags & MSG_PEEK else self._queue.pop()
+        self._account()
         if entry is None:
             return (b"", (address_text(self._any), 0)) if self._read_shut else None
         data, (address, port) = entry
@@ -120,10 +122,16 @@ class DatagramEndpoint(Endpoint):
         """From the network: False when the queue is full. A connected socket hears only its peer."""
         if self._peer is not None and sender != self._peer:
             return True
-        if not self._queue.push(data, sender):
+        if self._stack.memory.exhausted or not self._queue.push(data, sender):
             return False
+        self._account()
         self._advance(now)
         return True
+
+    def _account(self) -> None:
+        """Charge what is queued to the stack's memory limit."""
+        self._stack.memory.used += self._queue.octets - self._charged
+        self._charged = self._queue.octets
 
     @property
     @override
@@ -158,6 +166,7 @@ class DatagramEndpoint(Endpoint):
 
     @override
     def _release(self, now: Ns) -> None:
+        self._stack.memory.used -= self._charged
         self._disconnect()
         if self._binding is not None:
             self._stack.udp.close(self, self._binding.address, self._binding.port)

@@ -42,6 +42,8 @@ class Flow:
     """The endpoint's reaction, called once per poll in which something happened to the connection."""
     acknowledged: int = 0
     """SND.UNA when the neighbour was last confirmed by it."""
+    charged: int = 0
+    """What the stack's memory budget has on account for it."""
     orphan: bool = False
     """Its user has closed it for good."""
     touched: bool = False

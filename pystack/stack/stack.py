@@ -17,6 +17,7 @@ from pystack.stack.config import StackConfig
 from pystack.stack.datagram import DatagramEndpoint
 from pystack.stack.echo import EchoService
 from pystack.stack.endpoint import Endpoint, address_octets
+from pystack.stack.memory import MemoryBudget
 from pystack.stack.operation import Operation
 from pystack.stack.ports import ANY, Binding, Ports, overlap
 from pystack.stack.stream import StreamEndpoint
@@ -51,6 +52,7 @@ class Stack:
         self.counters: Counter[str] = Counter()
         """One more for each dropped packet, by its reason; the names are public API."""
         self.timers = Timers()
+        self.memory = MemoryBudget(self.config.memory_limit)
         self.now: Ns = 0
         """When something last happened."""
         self.network = Network(
@@ -72,6 +74,7 @@ class Stack:
         self.tcp = TCPService(
             self.network,
             self.timers,
+            self.memory,
             self.counters,
             self._tcp_ports,
             self._tcp_claims,

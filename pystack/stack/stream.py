@@ -129,12 +129,12 @@ class StreamEndpoint(Endpoint):
         if connection.readable:
             if self._read_shut:
                 connection.recv(connection.readable, now)
-                self._after_read(flow, now)
+                self._stack.tcp.after_read(flow, now)
                 return b""
             if flags & MSG_PEEK:
                 return connection.peek(size)
             data = connection.recv(size, now)
-            self._after_read(flow, now)
+            self._stack.tcp.after_read(flow, now)
             return data
         return None if self._nothing_to_read(flow) else b""
 
@@ -144,18 +144,13 @@ class StreamEndpoint(Endpoint):
         connection = flow.connection
         if connection.readable and not self._read_shut and not flags & MSG_PEEK:
             count = connection.recv_into(view, now)
-            self._after_read(flow, now)
+            self._stack.tcp.after_read(flow, now)
             return count
         data = self.try_recv(view.nbytes, now, flags)
         if data is None:
             return None
         view[: len(data)] = data
         return len(data)
-
-    def _after_read(self, flow: Flow, now: Ns) -> None:
-        """Reading may have opened the window enough to tell the peer (RFC 9293, section 3.8.6.2.2)."""
-        if flow.connection.has_output(now):
-            self._stack.tcp.push(flow, now)
 
     def _nothing_to_read(self, flow: Flow) -> bool:
         """Whether data may still come. Raises the connection's error."""

@@ -18,12 +18,13 @@ from pystack.stack.claims import PortClaims
 from pystack.stack.config import StackConfig
 from pystack.stack.failure import failure_of
 from pystack.stack.flow import DEFAULT_MSS, HEADERS, Flow, Lingering, ListeningPort, flow_key, ports_of, super_segment
+from pystack.stack.memory import MemoryBudget
 from pystack.stack.ports import ANY, Ports
 from pystack.stack.timers import Timers
 from pystack.transport.tcp.config import TCPConfig
 from pystack.transport.tcp.connection import TCPConnection
 from pystack.transport.tcp.isn import ISNGenerator
-from pystack.transport.tcp.listener import ACCEPT_QUEUE_FULL, HALF_OPEN_FULL, Listener
+from pystack.transport.tcp.listener import HALF_OPEN_FULL, Listener
 from pystack.transport.tcp.segment import ACK, RST, SYN, Segment, reset_for
 from pystack.transport.tcp.state import State
 from pystack.transport.tcp.syncookie import COOKIE_LIFETIME, SYNCookies
@@ -39,6 +40,9 @@ CHECKSUM_OFFSET = 16
 QUANTUM = 32
 """Segments that one connection may send before the next one's turn."""
 
+GUARANTEED = 4096
+"""Octets that a connection may hold however short memory is, so that each makes progress (Linux's tcp_rmem minimum)."""
+
 _HANDSHAKE = (State.LISTEN, State.SYN_SENT, State.SYN_RECEIVED)
 
 
@@ -46,6 +50,7 @@ _HANDSHAKE = (State.LISTEN, State.SYN_SENT, State.SYN_RECEIVED)
 class TCPService:
     network: Network
     timers: Timers
+    memory: MemoryBudget
     counters: Counter[str]
     ports: Ports
     claims: PortClaims
@@ -57,6 +62,8 @@ class TCPService:
     _listeners: dict[tuple[bytes, int], ListeningPort] = field(init=False, factory=dict)
     _touched: list[Flow] = field(init=False, factory=list)
     _ready: deque[Flow] = field(init=False, factory=deque)
+    _orphans: dict[Flow, None] = field(init=False, factory=dict)
+    """Connections that live on without a user, oldest first."""
 
     # --- what endpoints ask for
 
@@ -106,7 +113,7 @@ class TCPService:
             return
         for flow in listening.queues.drain():
             flow.listener = None
-            flow.orphan = True
+            self._orphan(flow)
             flow.connection.abort(now)
             self.push(flow, now)
 
@@ -122,10 +129,17 @@ class TCPService:
             self._enqueue(flow)
         self._rest(flow, now)
 
+    def after_read(self, flow: Flow, now: Ns) -> None:
+        """The user has read: memory is free, and the window may have opened enough to tell the peer."""
+        if flow.connection.has_output(now):
+            self.push(flow, now)
+        else:
+            self._account(flow, now)
+
     def detach(self, flow: Flow, now: Ns) -> None:
         """The user is gone: the connection goes on by itself to its end."""
         flow.on_progress = None
-        flow.orphan = True
+        self._orphan(flow)
         self.push(flow, now)
 
     # --- what the network delivers
@@ -145,6 +159,9 @@ class TCPService:
                 return
         if flow is None:
             self._deliver_unknown(key, segment, packet, now)
+            return
+        if segment.length and self.memory.exhausted and flow.charged >= GUARANTEED:
+            self.counters["tcp.memory"] += 1
             return
         flow.connection.on_segment(segment, now)
         if not flow.touched:
@@ -181,9 +198,9 @@ class TCPService:
             return
         if not segment.flags & SYN:
             return
-        refusal = listening.queues.refusal
-        if refusal or len(self._flows) >= self.config.connection_limit:
-            self.counters[refusal or "tcp.connection_limit"] += 1
+        refusal = listening.queues.refusal or self._refusal
+        if refusal:
+            self.counters[refusal] += 1
             if refusal == HALF_OPEN_FULL and self.config.syn_cookies:
                 self._answer_with_cookie(listening, key, segment, packet, now)
             return
@@ -216,9 +233,9 @@ class TCPService:
         syn = self.cookies.recover(key, ack, now)
         if syn is None:
             return False
-        refusal = listening.queues.refusal
-        if refusal == ACCEPT_QUEUE_FULL or len(self._flows) >= self.config.connection_limit:
-            self.counters[refusal or "tcp.connection_limit"] += 1
+        refusal = listening.queues.refusal or self._refusal
+        if refusal and refusal != HALF_OPEN_FULL:
+            self.counters[refusal] += 1
             return True
         flow = self._open_passively(listening, key, packet, ack.ack - 1 & 0xFFFF_FFFF, now)
         if flow is not None:
@@ -242,6 +259,13 @@ class TCPService:
         listening.queues.opening(key, flow)
         flow.connection.listen()
         return flow
+
+    @property
+    def _refusal(self) -> str:
+        """Why no connection at all is taken on, or ""."""
+        if len(self._flows) >= self.config.connection_limit:
+            return "tcp.connection_limit"
+        return "tcp.memory" if self.memory.refuses_connections else ""
 
     def _path_back(self, packet: IPPacket) -> Path | None:
         try:
@@ -353,6 +377,30 @@ class TCPService:
             self._linger(flow, connection.time_wait_record())
         else:
             flow.alarm.set(connection.next_deadline())
+            self._account(flow, now)
+
+    def _account(self, flow: Flow, now: Ns) -> None:
+        """Charge what the connection holds now, and take back what it can spare when memory is short."""
+        if self._flows.get(flow.key) is not flow:
+            return
+        connection, memory = flow.connection, self.memory
+        cost = connection.memory
+        memory.used += cost - flow.charged
+        flow.charged = cost
+        connection.may_grow = not memory.growth_stops
+        if memory.drops_out_of_order:
+            connection.drop_out_of_order()
+            memory.used += connection.memory - cost
+            flow.charged = connection.memory
+            if memory.exhausted and self._orphans:
+                oldest = next(iter(self._orphans))
+                self.counters["tcp.orphan_dropped"] += 1
+                oldest.connection.abort(now)
+                self._touch(oldest)
+
+    def _orphan(self, flow: Flow) -> None:
+        flow.orphan = True
+        self._orphans[flow] = None
 
     def _leave_handshake(self, flow: Flow, now: Ns) -> None:
         listening = flow.listener
@@ -442,9 +490,15 @@ class TCPService:
         self._touch(flow)
 
     def _remove(self, flow: Flow) -> None:
-        del self._flows[flow.key]
-        flow.alarm.cancel()
+        self._drop_from_tables(flow)
         self._vacate(flow.path, flow.connection.local_port)
+
+    def _drop_from_tables(self, flow: Flow) -> None:
+        del self._flows[flow.key]
+        self._orphans.pop(flow, None)
+        flow.alarm.cancel()
+        self.memory.used -= flow.charged
+        flow.charged = 0
 
     def _vacate(self, path: Path, local_port: int) -> None:
         self.ports.vacate(local_port)
@@ -452,8 +506,7 @@ class TCPService:
 
     def _linger(self, flow: Flow, record: TimeWait) -> None:
         """Replace a connection in TIME-WAIT that has no user by its record."""
-        del self._flows[flow.key]
-        flow.alarm.cancel()
+        self._drop_from_tables(flow)
         if len(self._lingering) >= self.config.time_wait_limit:
             self.counters["tcp.time_wait_evicted"] += 1
             self._forget_lingering(next(iter(self._lingering.values())))
@@ -490,7 +543,7 @@ class TCPService:
         for listening in list(self._listeners.values()):
             self.unlisten(listening, now)
         for flow in self.flows:
-            flow.orphan = True
+            self._orphan(flow)
             flow.connection.abort(now)
             self.push(flow, now)
         for lingering in list(self._lingering.values()):

@@ -319,9 +319,9 @@ class Arrival(Timeouts):
         """New octets are acknowledged."""
         queue, recovery, timers = self._queue, self._recovery, self._timers
         acked = ack - self.snd_una
-        sent_at = queue.acknowledge(ack)
+        sent_at, clear = queue.acknowledge(ack)
         rtt: Ns | None = None
-        if sent_at is not None:
+        if sent_at is not None and clear:
             rtt = now - sent_at
         elif self._timestamps:  # RFC 7323 section 4: the echo says which transmission it was
             rtt = wrap(now // MS + self._ts_offset - seg.ts_ecr) * MS
@@ -329,6 +329,8 @@ class Arrival(Timeouts):
                 rtt = None
         if rtt is not None:
             self._rtt.sample(rtt)
+        elif sent_at is not None:
+            self._rtt.recover()
         self.snd_una = ack
         self._last_advance = acked
         send = self._send
@@ -352,7 +354,9 @@ class Arrival(Timeouts):
     def _grow_send_buffer(self) -> None:
         """Room for what is in flight and as much again behind it."""
         send = self._send
-        if send.limit < 2 * self.congestion.cwnd and send.limit < self.config.send_buffer_max and self._send_autotuning:
+        if not (self.may_grow and self._send_autotuning):
+            return
+        if send.limit < 2 * self.congestion.cwnd and send.limit < self.config.send_buffer_max:
             send.limit = min(2 * self.congestion.cwnd, self.config.send_buffer_max)
 
     def _on_fin_acked(self, now: Ns) -> bool:

@@ -109,7 +109,8 @@ class TCPConnection(Arrival):
         (RFC 9293 section 3.8.6.2.2)."""
         if not octets or self.state not in _RECEIVING:
             return
-        self._window.on_read(octets, self._rtt.srtt, now)
+        if self.may_grow:
+            self._window.on_read(octets, self._rtt.srtt, now)
         if self._window.worth_an_update():
             self._ack_due = self._output_due = True
 

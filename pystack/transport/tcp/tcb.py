@@ -89,6 +89,7 @@ class TransmissionControlBlock:
         "iss",
         "local",
         "local_port",
+        "may_grow",
         "path_suspect",
         "rcv_up",
         "remote",
@@ -133,6 +134,8 @@ class TransmissionControlBlock:
         """Why the connection ended, if not in order. Kept."""
         self.soft_error: int | None = None
         """The errno of the last path error that did not end the connection: a later timeout carries it."""
+        self.may_grow = True
+        """Buffers may be enlarged as the traffic asks for it; memory elsewhere may forbid it."""
         self.path_suspect = False
         """R1 was reached: the route or the neighbour may be dead (RFC 9293 section 3.8.3). Progress clears it."""
 

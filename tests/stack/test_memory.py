@@ -1,0 +1,127 @@
+"""One limit for all sockets of a stack, and what gives way before acknowledged data would have to."""
+
+import pytest
+
+from pystack.link.base import Medium
+from pystack.stack.config import StackConfig
+from pystack.stack.memory import MemoryBudget
+from pystack.transport.tcp.config import TCPConfig
+from pystack.transport.tcp.segment import ACK, Segment
+from tests.stack.conftest import Pair, make_pair
+
+
+def small(limit: int, **tcp: int) -> Pair:
+    return make_pair(1, Medium.IP, StackConfig(memory_limit=limit, tcp=TCPConfig(**tcp)))
+
+
+def test_pressure_rises_in_steps() -> None:
+    budget = MemoryBudget(1600)
+    seen = []
+    for used in (0, 1199, 1200, 1399, 1400, 1499, 1500, 1599, 1600):
+        budget.used = used
+        seen.append(budget.growth_stops + budget.drops_out_of_order + budget.refuses_connections + budget.exhausted)
+    assert seen == [0, 0, 1, 1, 2, 2, 3, 3, 4]
+
+
+def test_what_is_held_is_charged_and_given_back(pair: Pair) -> None:
+    client, conn = pair.established()
+    assert pair.a.memory.used == pair.b.memory.used == 0
+    pair.send_all(client, bytes(50_000))
+    pair.run(0.5)
+    assert 50_000 < pair.b.memory.used < 60_000
+    assert pair.recv(conn, 1 << 20)
+    assert pair.b.memory.used == 0
+    pair.send_all(conn, bytes(30_000))
+    pair.run(0.5)
+    client.close(pair.now)
+    conn.close(pair.now)
+    pair.sim.run()
+    assert pair.a.memory.used == pair.b.memory.used == 0
+
+
+def test_many_connections_that_nobody_reads_stay_under_the_limit_and_lose_nothing() -> None:
+    limit = 1_000_000
+    pair = small(limit)
+    server = pair.listen(backlog=100)
+    clients = [pair.connect() for _ in range(20)]
+    conns = [pair.accept(server) for _ in clients]
+    sent = [0] * len(clients)
+    for _ in range(40):
+        for index, client in enumerate(clients):
+            sent[index] += client.try_send(bytes([index]) * 65536, pair.now) or 0
+        pair.run(0.2)
+        assert pair.b.memory.used < limit + 70_000
+    for client in clients:
+        client.shutdown(1, pair.now)
+    for index, conn in enumerate(conns):
+        assert pair.recv_all(conn) == bytes([index]) * sent[index]
+
+
+def test_syns_are_refused_when_memory_is_short() -> None:
+    pair = small(100_000)
+    server = pair.listen()
+    client = pair.connect()
+    pair.accept(server)
+    pair.b.memory.used += 95_000
+    late = pair.a.stream()
+    late.connect((pair.host_b, 80), pair.now)
+    assert late.try_connected(pair.now) is None
+    pair.run(0.5)
+    assert late.try_connected(pair.now) is None
+    assert pair.b.counters["tcp.memory"] >= 1
+    pair.b.memory.used -= 95_000
+    pair.run(3)
+    assert late.try_connected(pair.now)
+    client.close(pair.now)
+
+
+def test_the_oldest_orphan_goes_first() -> None:
+    pair = small(1_000_000)
+    pair.listen()
+    clients = [pair.connect() for _ in range(3)]
+    for client in clients:
+        client.try_send(bytes(16_000), pair.now)
+    pair.link_b.close()
+    for client in clients[:2]:
+        client.try_send(bytes(1000), pair.now)
+        client.close(pair.now)
+    orphans = list(pair.a.tcp._orphans)
+    pair.a.memory.used += 1_000_000
+    clients[2].try_send(b"x", pair.now)
+    pair.a.poll(pair.now)
+    assert pair.a.counters["tcp.orphan_dropped"] >= 1
+    assert orphans[0].key not in [flow.key for flow in pair.a.tcp.flows]
+
+
+@pytest.mark.parametrize("size", [1, 500])
+def test_small_segments_out_of_order_cost_no_more_than_the_budget(size: int) -> None:
+    """A hostile peer fills the window with pieces that cannot be joined."""
+    pair = small(1_000_000, receive_buffer=200_000)
+    client, conn = pair.established()
+    flow = pair.b.tcp.flows[0]
+    machine = flow.connection
+    for number in range(5000):
+        seq = machine.rcv_nxt + 2 + number * (size + 1)
+        machine.on_segment(
+            Segment(seq & 0xFFFFFFFF, machine.snd_nxt & 0xFFFFFFFF, ACK, 1000, (bytes(size),), size), pair.now
+        )
+    assert machine.memory <= 200_000
+    assert client.state is conn.state
+
+
+def test_datagrams_are_charged_and_dropped_when_memory_is_short(pair: Pair) -> None:
+    there, here = pair.b.datagram(), pair.a.datagram()
+    there.bind(("", 53), pair.now)
+    for _ in range(3):
+        here.try_sendto(bytes(100), (pair.host_b, 53), pair.now)
+    pair.run(0.1)
+    assert pair.b.memory.used == 3 * 228
+    assert there.try_recvfrom(100, pair.now)
+    assert pair.b.memory.used == 2 * 228
+    pair.b.memory.used += pair.b.memory.limit
+    here.try_sendto(b"x", (pair.host_b, 53), pair.now)
+    pair.run(0.1)
+    assert pair.b.counters["udp.queue_full"] == 1
+    pair.b.memory.used -= pair.b.memory.limit
+    there.close(pair.now)
+    assert pair.b.memory.used == 0
