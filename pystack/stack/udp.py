@@ -73,10 +73,9 @@ class UDPService:
         key = packet.src + packet.dst + src_port.to_bytes(2, "big") + dst_port.to_bytes(2, "big")
         receiver = self._connected.get(key)
         if receiver is None:
-            wildcards = (bytes(len(packet.dst)), ANY)
-            places = ((address, dst_port) for address in (packet.dst, *wildcards))
-            receivers = next((self._bound[place] for place in places if place in self._bound), None)
-            if receivers is None:
+            bound, dst = self._bound, packet.dst
+            receivers = bound.get((dst, dst_port)) or bound.get((bytes(len(dst)), dst_port)) or bound.get((ANY, dst_port))
+            if not receivers:
                 self.counters["udp.no_socket"] += 1
                 self.network.send_port_unreachable(packet, now)
                 return
