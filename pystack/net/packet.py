@@ -4,11 +4,16 @@ from attrs import define
 from typing_extensions import Buffer
 
 from pystack.errors import DecodeError
-from pystack.link.base import Checksum
+from pystack.link.base import Checksum, Frame, Medium, Offload
+from pystack.link.normalise import normalise
 from pystack.net.address import address_text
 from pystack.net.interface import Interface
+from pystack.wire.protocol import IPProtocol
 
 __all__ = ["IPPacket", "first_octets"]
+
+_UNFINISHED_UDP = Offload(Checksum.PARTIAL, 0, 6)
+"""Offsets from where UDP's header starts. Nothing else is quoted that a link may leave unfinished: TCP answers RST."""
 
 
 @define(eq=False)
@@ -37,8 +42,13 @@ class IPPacket:
     """It came by link or IP broadcast or multicast: it must cause neither an error nor a RST."""
 
     def datagram(self, limit: int) -> bytes:
-        """The first `limit` octets of the datagram, header included: what an ICMP error quotes."""
-        pieces = [self.header, *(memoryview(buffer)[:limit] for buffer in self.payload)]
+        """The first `limit` octets of the datagram, header included: what an ICMP error quotes. A checksum that was
+        left unfinished is finished, or the quote would look damaged."""
+        payload = self.payload
+        if self.checksum is Checksum.PARTIAL and self.protocol == IPProtocol.UDP:
+            (finished,) = normalise(Frame(payload, _UNFINISHED_UDP), Medium.IP)
+            payload = finished.buffers
+        pieces = [self.header, *(memoryview(buffer)[:limit] for buffer in payload)]
         return b"".join(pieces)[:limit]
 
     def __repr__(self) -> str:
