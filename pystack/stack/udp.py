@@ -74,7 +74,9 @@ class UDPService:
         receiver = self._connected.get(key)
         if receiver is None:
             bound, dst = self._bound, packet.dst
-            receivers = bound.get((dst, dst_port)) or bound.get((bytes(len(dst)), dst_port)) or bound.get((ANY, dst_port))
+            receivers = (
+                bound.get((dst, dst_port)) or bound.get((bytes(len(dst)), dst_port)) or bound.get((ANY, dst_port))
+            )
             if not receivers:
                 self.counters["udp.no_socket"] += 1
                 self.network.send_port_unreachable(packet, now)
