@@ -1,12 +1,15 @@
 """IPv6 datagrams in and out (RFC 8200), and which rule stops the others."""
 
 import errno
+from contextlib import nullcontext
 
 import pytest
 
+from pystack.errors import DecodeError
 from pystack.link.base import Checksum, Frame, GSOType, LinkCapabilities, Medium, Offload
 from pystack.link.memory import MemoryLink
 from pystack.link.normalise import normalise
+from pystack.net.ipv6 import accept_ipv6
 from pystack.wire.icmpv6 import ICMPv6Type
 from pystack.wire.ipv6 import IPv6Header
 from pystack.wire.packet import build
@@ -385,3 +388,11 @@ def test_unknown_next_headers_are_a_parameter_problem(bench: Bench6) -> None:
     assert message.quoted == packet
     assert (str(header.src), str(header.dst), header.hop_limit) == (OURS6, PEER6, 64)
     assert bench.counters["ipv6.unknown_protocol"] == 1
+
+
+def test_a_unicast_datagram_in_a_multicast_frame_is_dropped(bench: Bench6) -> None:
+    """Asked directly: no link that carries IPv6 has such frames yet."""
+    for dst, accepted in ((OURS6, False), (ALL_NODES, True)):
+        packet = bench.udp_packet(dst=dst)
+        with nullcontext() if accepted else pytest.raises(DecodeError, match="link_broadcast"):
+            assert accept_ipv6(Frame((packet,)), memoryview(packet), bench.interface, True).broadcast
