@@ -164,16 +164,19 @@ def test_what_reopens_time_wait_starts_beyond_the_old_numbers(lone: Lone) -> Non
     server = lone.listen()
     lone.segment(SYN, options=(wire.MaximumSegmentSize(1460),))
     (answer,) = lone.sent()
-    first, sent = answer.tcp.seq, 1
+    first = answer.tcp.seq
     lone.segment(ACK, 1001, first + 1 & 0xFFFF_FFFF)
     conn = server.try_accept(lone.now)
     assert conn is not None
     for _ in range(100):
-        sent += conn.try_send(bytes(10_000), lone.now) or 0
-        lone.segment(ACK, 1001, first + sent & 0xFFFF_FFFF)
-        lone.frames()
+        conn.try_send(bytes(10_000), lone.now)
+        while segments := lone.sent():
+            last = segments[-1].tcp.seq + len(segments[-1].payload)
+            lone.segment(ACK, 1001, last & 0xFFFF_FFFF)
     conn.close(lone.now)
-    lone.segment(FIN | ACK, 1001, first + sent + 1 & 0xFFFF_FFFF)
+    sent = last - first & 0xFFFF_FFFF
+    assert sent == 1_000_001
+    lone.segment(FIN | ACK, 1001, last + 1 & 0xFFFF_FFFF)
     lone.sent()
     lone.segment(SYN, 5_000_000)
     (again,) = lone.sent()
