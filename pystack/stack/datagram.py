@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
 __all__ = ["DatagramEndpoint"]
 
-DEFAULT_TTL = 64
-
 
 class DatagramEndpoint(Endpoint):
     """One UDP socket (RFC 768; RFC 1122, section 4.1)."""
@@ -32,7 +30,7 @@ class DatagramEndpoint(Endpoint):
         options.BROADCAST: 0,
         options.RCVBUF: 0,
         options.SNDBUF: 0,
-        options.TTL: DEFAULT_TTL,
+        options.TTL: options.DEFAULT_TTL,
         options.TOS: 0,
     }
 

@@ -160,13 +160,13 @@ class Endpoint(ABC):
     def setsockopt(self, level: int, name: int, value: int | bytes) -> None:
         """Raises ENOPROTOOPT for an option this kind of socket does not have, EINVAL for a value it cannot take."""
         self._check_open()
-        key = (level, name)
+        key = options.SYNONYMS.get((level, name), (level, name))
         self._set_option(key, options.decode(key, value))
 
     def getsockopt(self, level: int, name: int, buflen: int = 0) -> int | bytes:
         """The value; with `buflen` as that many octets of what C would see. Raises ENOPROTOOPT."""
         self._check_open()
-        key = (level, name)
+        key = options.SYNONYMS.get((level, name), (level, name))
         return options.encode(key, self._get_option(key), buflen)
 
     def _set_option(self, key: OptionKey, value: int) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from attrs import define
+from attrs import define, frozen
 
 from pystack.net.path import Path
 from pystack.stack.timers import Alarm
@@ -21,6 +21,15 @@ DEFAULT_MSS = {4: 536, 16: 1220}
 OPTIONS_MAX = 40
 
 
+@frozen
+class Settings:
+    """What a user sets for a connection, its IP headers included."""
+
+    tcp: TCPConfig
+    ttl: int = 64
+    tos: int = 0
+
+
 @define(eq=False)
 class Flow:
     """One connection in its place: its machine, where its packets go, and who is told."""
@@ -32,6 +41,7 @@ class Flow:
     pseudo: int
     """Sum of the pseudo-header without its length."""
     alarm: Alarm
+    settings: Settings
     mtu: int
     """Octets of IP packet that the connection knows the path to take."""
     tso: int = 0
@@ -65,7 +75,7 @@ class ListeningPort:
     address: bytes
     port: int
     queues: Listener[Flow]
-    config: TCPConfig
+    settings: Settings
     on_progress: Callable[[Ns], None]
     cookies_until: Ns = 0
     """Until then an ACK may bring back a cookie."""
@@ -79,6 +89,7 @@ class Lingering:
     record: TimeWait
     path: Path
     pseudo: int
+    settings: Settings
     alarm: Alarm
 
 

@@ -9,6 +9,7 @@ from pystack.errors import os_error
 
 __all__ = [
     "BROADCAST",
+    "DEFAULT_TTL",
     "ERROR",
     "KEEPALIVE",
     "KEEPCNT",
@@ -20,6 +21,7 @@ __all__ = [
     "RCVBUF",
     "REUSEADDR",
     "SNDBUF",
+    "SYNONYMS",
     "TOS",
     "TTL",
     "TYPE",
@@ -42,10 +44,17 @@ ERROR: OptionKey = (socket.SOL_SOCKET, socket.SO_ERROR)
 TYPE: OptionKey = (socket.SOL_SOCKET, socket.SO_TYPE)
 TTL: OptionKey = (socket.IPPROTO_IP, socket.IP_TTL)
 TOS: OptionKey = (socket.IPPROTO_IP, socket.IP_TOS)
+UNICAST_HOPS: OptionKey = (socket.IPPROTO_IPV6, getattr(socket, "IPV6_UNICAST_HOPS", 16))
+TCLASS: OptionKey = (socket.IPPROTO_IPV6, getattr(socket, "IPV6_TCLASS", 67))
 NODELAY: OptionKey = (socket.IPPROTO_TCP, socket.TCP_NODELAY)
 KEEPIDLE: OptionKey = (socket.IPPROTO_TCP, getattr(socket, "TCP_KEEPIDLE", 4))
 KEEPINTVL: OptionKey = (socket.IPPROTO_TCP, getattr(socket, "TCP_KEEPINTVL", 5))
 KEEPCNT: OptionKey = (socket.IPPROTO_TCP, getattr(socket, "TCP_KEEPCNT", 6))
+
+SYNONYMS: dict[OptionKey, OptionKey] = {UNICAST_HOPS: TTL, TCLASS: TOS}
+"""IPv6's name for what IPv4 has too."""
+DEFAULT_TTL = 64
+_RANGES = {TTL: (1, 255), TOS: (0, 255)}
 
 _INT = struct.Struct("i")
 _LINGER = struct.Struct("ii")
@@ -58,18 +67,28 @@ def unknown(key: OptionKey) -> OSError:
 
 
 def decode(key: OptionKey, value: int | bytes) -> int:
-    """The number that `setsockopt`'s value stands for. Raises EINVAL for octets of the wrong length."""
+    """The number that `setsockopt`'s value stands for. Raises EINVAL for octets of the wrong length, and for a number
+    that the option cannot be."""
     if isinstance(value, int):
         if key == LINGER:
             raise os_error(EINVAL, "SO_LINGER takes struct.pack('ii', onoff, seconds)")
-        return int(value)
+        return _checked(key, int(value))
     expected = _LINGER if key == LINGER else _INT
     if len(value) != expected.size:
         raise os_error(EINVAL, f"this option takes {expected.size} octets, not {len(value)}")
     if key == LINGER:
         onoff, seconds = _LINGER.unpack(value)
         return int(seconds) if onoff else LINGER_OFF
-    return int(_INT.unpack(value)[0])
+    return _checked(key, int(_INT.unpack(value)[0]))
+
+
+def _checked(key: OptionKey, number: int) -> int:
+    if key == TTL and number == -1:  # as in Linux: back to the default
+        return DEFAULT_TTL
+    low, high = _RANGES.get(key, (number, number))
+    if not low <= number <= high:
+        raise os_error(EINVAL, f"this option takes {low} to {high}, not {number}")
+    return number
 
 
 def encode(key: OptionKey, number: int, buflen: int) -> int | bytes:

@@ -2,7 +2,7 @@
 
 from errno import EALREADY, EINVAL, EISCONN, ENETUNREACH, ENOTCONN, EPIPE
 from ipaddress import ip_address
-from socket import MSG_PEEK, SHUT_RD, SHUT_RDWR, SHUT_WR, SOCK_STREAM, SocketKind
+from socket import MSG_OOB, MSG_PEEK, SHUT_RD, SHUT_RDWR, SHUT_WR, SOCK_STREAM, SocketKind
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from attrs import evolve, frozen
@@ -11,7 +11,7 @@ from typing_extensions import Buffer, override
 from pystack.errors import os_error
 from pystack.stack import options
 from pystack.stack.endpoint import Address, Endpoint, address_text, check_port
-from pystack.stack.flow import Flow, ListeningPort
+from pystack.stack.flow import Flow, ListeningPort, Settings
 from pystack.stack.options import OptionKey
 from pystack.transport.tcp.config import TCPConfig
 from pystack.transport.tcp.info import TCPInfo
@@ -39,7 +39,7 @@ class StreamEndpoint(Endpoint):
         super().__init__(stack, version)
         self._flow: Flow | None = None
         self._listening: ListeningPort | None = None
-        self._config: TCPConfig = stack.config.tcp
+        self._settings = Settings(stack.config.tcp)
         self._read_shut = False
         self._write_shut = False
         self._error_told = False
@@ -71,7 +71,7 @@ class StreamEndpoint(Endpoint):
         if remote and ip_address(remote).is_multicast:
             raise os_error(ENETUNREACH, f"{address_text(remote)} is a group; TCP connects to one host")
         path = self._stack.network.path(remote or self._stack.loopback(source), source or None)
-        self._adopt(self._stack.tcp.open(path, local_port, port, self._config, now))
+        self._adopt(self._stack.tcp.open(path, local_port, port, self._settings, now))
 
     def try_connected(self, now: Ns) -> bool | None:
         """True once the handshake is done, None before; raises why it failed."""
@@ -94,7 +94,7 @@ class StreamEndpoint(Endpoint):
         assert binding is not None
         if self._listening is None:
             self._listening = self._stack.tcp.listen(
-                binding.address, binding.port, max(backlog, 0), self._config, self._advance
+                binding.address, binding.port, max(backlog, 0), self._settings, self._advance
             )
             binding.listening = True
         else:
@@ -111,7 +111,7 @@ class StreamEndpoint(Endpoint):
         if flow is None:
             return None
         child = StreamEndpoint(self._stack, flow)
-        child._config = self._config
+        child._settings = self._settings
         child._options = dict(self._options)
         return child
 
@@ -172,11 +172,17 @@ class StreamEndpoint(Endpoint):
             raise error or os_error(EPIPE, "nothing can be sent on this connection any more")
         if not connection.writable:
             return None
-        taken = connection.send(data, now)
+        taken = connection.send(data, now, urgent=bool(flags & MSG_OOB))
         if taken:
             self._stack.tcp.push(flow, now)
             return taken
         return None if memoryview(data).nbytes else 0
+
+    @property
+    def urgent(self) -> int | None:
+        """Octets to read up to the end of the peer's urgent data, which stays in the stream (RFC 9293, section 3.8.5;
+        RFC 6093); None: there is none."""
+        return self._need_flow().connection.urgent
 
     @property
     @override
@@ -280,17 +286,31 @@ class StreamEndpoint(Endpoint):
 
     @override
     def _set_option(self, key: OptionKey, value: int) -> None:
-        if key not in _SETTINGS:
+        if key == options.TTL:
+            self._change(evolve(self._settings, ttl=value))
+        elif key == options.TOS:
+            self._change(evolve(self._settings, tos=value))
+        elif key in _SETTINGS:
+            self._change(evolve(self._settings, tcp=_SETTINGS[key].apply(self._settings.tcp, value)))
+        else:
             super()._set_option(key, value)
-            return
-        self._config = _SETTINGS[key].apply(self._config, value)
-        if self._flow is not None:
-            self._flow.connection.configure(self._config)
-            self._stack.tcp.push(self._flow, self._stack.now)
 
     @override
     def _get_option(self, key: OptionKey) -> int:
-        return _SETTINGS[key].read(self._config) if key in _SETTINGS else super()._get_option(key)
+        if key == options.TTL:
+            return self._settings.ttl
+        if key == options.TOS:
+            return self._settings.tos
+        return _SETTINGS[key].read(self._settings.tcp) if key in _SETTINGS else super()._get_option(key)
+
+    def _change(self, settings: Settings) -> None:
+        self._settings = settings
+        if self._listening is not None:
+            self._listening.settings = settings
+        if self._flow is not None:
+            self._flow.settings = settings
+            self._flow.connection.configure(settings.tcp)
+            self._stack.tcp.push(self._flow, self._stack.now)
 
     def _need_flow(self) -> Flow:
         self._check_open()

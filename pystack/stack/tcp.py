@@ -3,7 +3,7 @@
 from collections import Counter, deque
 from collections.abc import Callable
 from contextlib import suppress
-from errno import EADDRINUSE, ENOBUFS
+from errno import EADDRINUSE, ENOBUFS, EPROTO
 
 from attrs import define, field
 
@@ -17,11 +17,20 @@ from pystack.net.path import Path
 from pystack.stack.claims import PortClaims
 from pystack.stack.config import StackConfig
 from pystack.stack.failure import failure_of
-from pystack.stack.flow import DEFAULT_MSS, HEADERS, Flow, Lingering, ListeningPort, flow_key, ports_of, super_segment
+from pystack.stack.flow import (
+    DEFAULT_MSS,
+    HEADERS,
+    Flow,
+    Lingering,
+    ListeningPort,
+    Settings,
+    flow_key,
+    ports_of,
+    super_segment,
+)
 from pystack.stack.memory import MemoryBudget
 from pystack.stack.ports import ANY, Ports
 from pystack.stack.timers import Timers
-from pystack.transport.tcp.config import TCPConfig
 from pystack.transport.tcp.connection import TCPConnection
 from pystack.transport.tcp.isn import ISNGenerator
 from pystack.transport.tcp.listener import HALF_OPEN_FULL, Listener
@@ -65,9 +74,13 @@ class TCPService:
     _orphans: dict[Flow, None] = field(init=False, factory=dict)
     """Connections that live on without a user, oldest first."""
 
+    @property
+    def _plain(self) -> Settings:
+        return Settings(self.config.tcp)
+
     # --- what endpoints ask for
 
-    def open(self, path: Path, local_port: int | None, remote_port: int, config: TCPConfig, now: Ns) -> Flow:
+    def open(self, path: Path, local_port: int | None, remote_port: int, settings: Settings, now: Ns) -> Flow:
         """Active open: the SYN is sent. `local_port` None: an ephemeral one. Raises EADDRINUSE, EADDRNOTAVAIL."""
         if len(self._flows) >= self.config.connection_limit:
             raise os_error(ENOBUFS, "this stack has as many connections as connection_limit allows")
@@ -76,7 +89,7 @@ class TCPService:
             local_port = self.ports.choose(target, lambda port: self._take(path, port, remote_port, ephemeral=True))
         elif not self._take(path, local_port, remote_port, ephemeral=False):
             raise os_error(EADDRINUSE, f"port {local_port} is in use towards the same destination")
-        flow = self._new_flow(path, local_port, remote_port, config, now)
+        flow = self._new_flow(path, local_port, remote_port, settings, now)
         flow.connection.connect(now)
         self.push(flow, now)
         return flow
@@ -97,13 +110,13 @@ class TCPService:
         return True
 
     def listen(
-        self, address: bytes, port: int, backlog: int, config: TCPConfig, wake: Callable[[Ns], None]
+        self, address: bytes, port: int, backlog: int, settings: Settings, wake: Callable[[Ns], None]
     ) -> ListeningPort:
         """Passive open. Raises EADDRINUSE."""
         if (address, port) in self._listeners:
             raise os_error(EADDRINUSE, f"another socket of this host listens on port {port}")
         queues: Listener[Flow] = Listener(min(backlog, self.config.max_backlog), self.config.half_open_limit)
-        listening = ListeningPort(address, port, queues, config, wake)
+        listening = ListeningPort(address, port, queues, settings, wake)
         self._listeners[address, port] = listening
         return listening
 
@@ -174,22 +187,27 @@ class TCPService:
         places = ((address, port) for address in (packet.dst, bytes(len(packet.dst)), ANY))
         listening = next((self._listeners[place] for place in places if place in self._listeners), None)
         lingering = self._lingering.get(key)
+        iss: int | None = None
         if lingering is not None:
             if listening is None or not lingering.record.may_reopen(segment):
                 self._answer_lingering(lingering, segment, now)
                 return
+            iss = lingering.record.next_iss
             self._forget_lingering(lingering)
         if packet.broadcast:
             self.counters["tcp.broadcast"] += 1
         elif listening is not None:
-            self._admit(listening, key, segment, packet, now)
+            self._admit(listening, key, segment, packet, iss, now)
         else:
             self.counters["tcp.no_socket"] += 1
             if not packet.interface.capabilities.shares_host:
                 self._refuse(key, segment, packet, now)
 
-    def _admit(self, listening: ListeningPort, key: bytes, segment: Segment, packet: IPPacket, now: Ns) -> None:
-        """LISTEN state, RFC 9293, section 3.10.7.2: a plain SYN begins a connection, an ACK may bring a cookie back."""
+    def _admit(
+        self, listening: ListeningPort, key: bytes, segment: Segment, packet: IPPacket, iss: int | None, now: Ns
+    ) -> None:
+        """LISTEN state, RFC 9293, section 3.10.7.2: a plain SYN begins a connection, an ACK may bring a cookie back.
+        `iss`: where the connection must begin, if it follows one in TIME-WAIT (MAY-2)."""
         if segment.flags & RST:
             return
         if segment.flags & ACK:
@@ -204,7 +222,7 @@ class TCPService:
             if refusal == HALF_OPEN_FULL and self.config.syn_cookies:
                 self._answer_with_cookie(listening, key, segment, packet, now)
             return
-        flow = self._open_passively(listening, key, packet, None, now)
+        flow = self._open_passively(listening, key, packet, iss, now)
         if flow is not None:
             flow.connection.on_segment(segment, now)
             self._touch(flow)
@@ -217,12 +235,14 @@ class TCPService:
         if path is None:
             return
         local_port, remote_port = ports_of(key)
-        connection = self._new_connection(path, local_port, remote_port, listening.config, 0)
+        connection = self._new_connection(path, local_port, remote_port, listening.settings, 0)
         connection.listen()
         connection.on_segment(syn, now)
         for syn_ack in connection.take_output(now, 1):
             self.cookies.answer(key, syn, syn_ack, now)
-            self._send(syn_ack, path, pseudo_sum(path.src, path.dst, TCP), local_port, remote_port, now)
+            self._send(
+                syn_ack, path, pseudo_sum(path.src, path.dst, TCP), (local_port, remote_port), listening.settings, now
+            )
             self.counters["tcp.cookies_sent"] += 1
             listening.cookies_until = now + COOKIE_LIFETIME
 
@@ -254,7 +274,7 @@ class TCPService:
             return None
         local_port, remote_port = ports_of(key)
         self.claims.acquire(path.interface, path.src, local_port)
-        flow = self._new_flow(path, local_port, remote_port, listening.config, now, iss)
+        flow = self._new_flow(path, local_port, remote_port, listening.settings, now, iss)
         flow.listener = listening
         listening.queues.opening(key, flow)
         flow.connection.listen()
@@ -282,8 +302,7 @@ class TCPService:
         path = self._path_back(packet)
         if path is None:
             return
-        local_port, remote_port = ports_of(key)
-        self._send(reset, path, pseudo_sum(path.src, path.dst, TCP), local_port, remote_port, now)
+        self._send(reset, path, pseudo_sum(path.src, path.dst, TCP), ports_of(key), self._plain, now)
 
     def on_path_error(self, error: PathError, now: Ns) -> None:
         """An ICMP error, or a local failure, about a segment of ours: it must quote a living connection (RFC 5927)."""
@@ -300,7 +319,7 @@ class TCPService:
             self.network.lower_path_mtu(error.dst, error.mtu, now)
             self._enqueue(flow)
         else:
-            connection.on_path_error(error.errno, error.hard, now)
+            connection.on_path_error(error.errno, error.hard and error.errno != EPROTO, now)  # MUST-56: a soft error
             if connection.state is State.CLOSED:
                 connection.error = failure_of(error)
         self._touch(flow)
@@ -421,12 +440,14 @@ class TCPService:
         return flow.connection.take_output(now, min(QUANTUM, flow.path.interface.room), flow.tso)
 
     def _transmit(self, flow: Flow, segments: list[Segment], now: Ns) -> None:
-        connection, path = flow.connection, flow.path
+        path, ports = flow.path, (flow.connection.local_port, flow.connection.remote_port)
         for segment in segments:
-            self._send(segment, path, flow.pseudo, connection.local_port, connection.remote_port, now)
+            self._send(segment, path, flow.pseudo, ports, flow.settings, now)
 
-    def _send(self, segment: Segment, path: Path, pseudo: int, local_port: int, remote_port: int, now: Ns) -> None:
-        header = segment.header_bytes(local_port, remote_port)
+    def _send(
+        self, segment: Segment, path: Path, pseudo: int, ports: tuple[int, int], settings: Settings, now: Ns
+    ) -> None:
+        header = segment.header_bytes(*ports)
         total = pseudo + len(header) + segment.length
         if path.interface.capabilities.tx_checksum:
             checksum = ones_sum_buffers((), total)
@@ -444,12 +465,14 @@ class TCPService:
             now,
             csum_offset=csum_offset,
             gso_size=segment.gso_size,
+            ttl=settings.ttl,
+            tos=settings.tos,
         )
 
     # --- tables
 
     def _new_connection(
-        self, path: Path, local_port: int, remote_port: int, config: TCPConfig, iss: int
+        self, path: Path, local_port: int, remote_port: int, settings: Settings, iss: int
     ) -> TCPConnection:
         return TCPConnection(
             path.src,
@@ -459,23 +482,24 @@ class TCPService:
             iss=iss,
             mss=path.mtu - HEADERS[len(path.dst)],
             default_mss=DEFAULT_MSS[len(path.dst)],
-            config=config,
+            config=settings.tcp,
             ts_offset=self.numbers.timestamp_offset(path.src, path.dst),
         )
 
     def _new_flow(
-        self, path: Path, local_port: int, remote_port: int, config: TCPConfig, now: Ns, iss: int | None = None
+        self, path: Path, local_port: int, remote_port: int, settings: Settings, now: Ns, iss: int | None = None
     ) -> Flow:
         local, remote = path.src, path.dst
         if iss is None:
             iss = self.numbers.isn(local, local_port, remote, remote_port, now)
-        connection = self._new_connection(path, local_port, remote_port, config, iss)
+        connection = self._new_connection(path, local_port, remote_port, settings, iss)
         flow = Flow(
             flow_key(local, local_port, remote, remote_port),
             connection,
             path,
             pseudo_sum(local, remote, TCP),
             self.timers.alarm(lambda when: self._on_alarm(flow, when)),
+            settings,
             path.mtu,
             super_segment(path),
         )
@@ -511,7 +535,7 @@ class TCPService:
             self.counters["tcp.time_wait_evicted"] += 1
             self._forget_lingering(next(iter(self._lingering.values())))
         alarm = self.timers.alarm(lambda _: self._forget_lingering(lingering))
-        lingering = Lingering(flow.key, record, flow.path, flow.pseudo, alarm)
+        lingering = Lingering(flow.key, record, flow.path, flow.pseudo, flow.settings, alarm)
         self._lingering[flow.key] = lingering
         alarm.set(record.deadline)
 
@@ -519,8 +543,8 @@ class TCPService:
         reply = lingering.record.on_segment(segment, now)
         lingering.alarm.set(lingering.record.deadline)
         if reply is not None:
-            local_port, remote_port = ports_of(lingering.key)
-            self._send(reply, lingering.path, lingering.pseudo, local_port, remote_port, now)
+            ports = ports_of(lingering.key)
+            self._send(reply, lingering.path, lingering.pseudo, ports, lingering.settings, now)
 
     def _forget_lingering(self, lingering: Lingering) -> None:
         del self._lingering[lingering.key]

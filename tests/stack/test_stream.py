@@ -7,6 +7,7 @@ from ipaddress import ip_address
 import pytest
 
 from pystack.errors import LinkDown, PeerReset
+from pystack.stack.flow import Settings
 from pystack.stack.stream import StreamEndpoint
 from pystack.transport.tcp.state import State
 from pystack.units import MS, SECOND
@@ -194,7 +195,7 @@ def test_half_open_connections_are_capped_and_end(pair: Pair) -> None:
     pair.sim.wait(pair.a.ping(pair.host_b, pair.now))  # so that no SYN waits for ARP
     a, path = pair.a, pair.a.network.path(ip_address(pair.host_b).packed)
     for port in range(limit + 50):
-        flow = a.tcp.open(path, 1024 + port, 80, a.config.tcp, pair.now)
+        flow = a.tcp.open(path, 1024 + port, 80, Settings(a.config.tcp), pair.now)
         a.tcp._remove(flow)  # a client that sends SYN and forgets it, and whose RST is lost
         pair.b.poll(pair.now)
     assert len(pair.b.tcp.flows) <= limit
