@@ -13,8 +13,9 @@ INFINITE = 1 << 62
 class CongestionControl(ABC):
     """The congestion window and how it moves. Octets throughout, `in_flight` as RFC 5681's FlightSize.
 
-    Between `on_loss` and `on_recovered` loss recovery steers what is sent: `on_ack` is not called, and `cwnd` is the
-    base to which recovery adds what it knows has left the network.
+    Between `on_loss` and `on_recovered` loss recovery steers what is sent: `on_ack` is not called. With SACK, PRR sets
+    `cwnd` on every acknowledgement and leaves it at `ssthresh`; without, `cwnd` is the base to which recovery adds what
+    it knows has left the network.
     """
 
     __slots__ = ("cwnd", "initial_window", "smss", "ssthresh")
@@ -40,6 +41,21 @@ class CongestionControl(ABC):
     @abstractmethod
     def on_timeout(self, in_flight: int, first: bool, now: Ns) -> None:
         """The retransmission timer expired; `first`: for the first time since the last progress."""
+
+    def on_ecn(self, in_flight: int, now: Ns) -> None:
+        """The peer echoes congestion marks: to be answered like a loss (RFC 3168 section 6.1.2), once per round trip."""
+        self.on_loss(in_flight, now)
+
+    def snapshot(self) -> object:
+        """What `on_undo` needs to know of the state before a reduction. Classes with more state keep more."""
+        return self.cwnd, self.ssthresh
+
+    def on_undo(self, before: object, now: Ns) -> None:
+        """The reduction since `snapshot` gave `before` was for nothing: the segments were only late."""
+        assert isinstance(before, tuple)
+        cwnd, ssthresh, *_ = before
+        self.cwnd = max(self.cwnd, cwnd)
+        self.ssthresh = max(self.ssthresh, ssthresh)
 
     def on_idle(self, now: Ns) -> None:
         """Nothing was sent for longer than the retransmission timeout: the restart window, RFC 5681 section 4.1."""
