@@ -116,7 +116,8 @@ def test_the_receive_buffer_gives_the_stream_in_order(pieces: list[tuple[int, in
             got += space[: buffer.read_into(memoryview(space))]
         assert got == STREAM[: len(got)]
         assert buffer.readable == model.nxt - len(got)
-        assert buffer.cost >= buffer.readable
+        assert buffer.cost >= buffer.readable + buffer.out_of_order
+        assert buffer.out_of_order == len(held)
     got += buffer.read(1 << 20)
     assert got == STREAM[: model.nxt]
     buffer.drop_out_of_order()
@@ -164,6 +165,7 @@ def test_small_pieces_in_order_are_merged() -> None:
 def test_the_retransmission_queue_covers_what_is_unacknowledged(steps: list[tuple[str, int]]) -> None:
     queue = RetransmissionQueue()
     una = nxt = BASE
+    resent = False
     lost_from = BASE  # [una, lost_from) is in flight, [lost_from, nxt) waits to be sent again
     for now, (step, size) in enumerate(steps, 1):
         if step == "send" and lost_from == nxt:
@@ -173,8 +175,10 @@ def test_the_retransmission_queue_covers_what_is_unacknowledged(steps: list[tupl
         elif step == "ack":
             una = min(una + size, nxt)
             lost_from = max(lost_from, una)
-            sent_at = queue.acknowledge(una)
-            assert sent_at is None or sent_at < now
+            sent_at, once, again = queue.acknowledge(una)
+            assert (sent_at >= 0) == (once or again)
+            assert sent_at < now
+            assert resent or not again
         elif step == "timeout":
             queue.mark_all_lost()
             lost_from = una
@@ -182,12 +186,14 @@ def test_the_retransmission_queue_covers_what_is_unacknowledged(steps: list[tupl
             lost = queue.next_lost(size)
             assert (lost is None) == (lost_from == nxt)
             if lost is not None:
+                resent = True
                 assert (lost.start, lost.end <= nxt, lost.end - lost.start <= size) == (lost_from, True, True)
                 lost_from = lost.end
                 queue.on_resent(now)
         elif step == "first":
             first = queue.resend_first(size, now)
             assert (first is None) == (lost_from == una)
+            resent = resent or first is not None
             assert first is None or (first.start == una and first.end - first.start <= size)
         assert queue.in_flight == lost_from - una
         assert queue.lost == (lost_from < nxt)

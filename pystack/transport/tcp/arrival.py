@@ -261,6 +261,8 @@ class Arrival(Timeouts):
                 self._in_closed(seg)
                 return False
             self._move(Got.ACK_OF_SYN)
+            if seg.flags & SYN and self._queue.lost:  # a SYN-ACK, and ours has not left: all it lacks is the ACK
+                self._ack_due = self._output_due = True
             self._synchronized(seg, seq, ack, now)
             if not seg.flags & SYN:  # simultaneous open: a SYN's window is not scaled, and known already
                 self._update_window(seg, seq, ack, now)
@@ -319,17 +321,13 @@ class Arrival(Timeouts):
         """New octets are acknowledged."""
         queue, recovery, timers = self._queue, self._recovery, self._timers
         acked = ack - self.snd_una
-        sent_at, clear = queue.acknowledge(ack)
-        rtt: Ns | None = None
-        if sent_at is not None and clear:
-            rtt = now - sent_at
-        elif self._timestamps:  # RFC 7323 section 4: the echo says which transmission it was
-            rtt = wrap(now // MS + self._ts_offset - seg.ts_ecr) * MS
-            if rtt > self.config.max_rto:  # nothing we sent is that old: the echo is garbage
-                rtt = None
+        sent_at, once, again = queue.acknowledge(ack)
+        rtt: Ns | None = now - sent_at
+        if again:
+            rtt = self._echoed_rtt(seg, now - sent_at, now)
         if rtt is not None:
             self._rtt.sample(rtt)
-        elif sent_at is not None:
+        elif once:
             self._rtt.recover()
         self.snd_una = ack
         self._last_advance = acked
@@ -350,6 +348,14 @@ class Arrival(Timeouts):
             self.soft_error = None
         if queue or self._snd_end > self.snd_nxt:
             self._output_due = True
+
+    def _echoed_rtt(self, seg: Segment, since_resent: Ns, now: Ns) -> Ns | None:
+        """RFC 7323 section 4: the echo says which transmission is acknowledged. Of an earlier one than the last it says
+        little: it may be the answer to a duplicate, which echoes what came in order before it."""
+        if not self._timestamps:
+            return None
+        rtt = wrap(now // MS + self._ts_offset - seg.ts_ecr) * MS
+        return rtt if rtt <= since_resent + MS else None
 
     def _grow_send_buffer(self) -> None:
         """Room for what is in flight and as much again behind it."""

@@ -62,7 +62,17 @@ class ReceiveBuffer:
     and as much as `limit` allows, the cost of pieces included. Where octets arrive twice the first ones stay.
     """
 
-    __slots__ = ("_offset", "_ranges", "_ready", "_starts", "limit", "max_ranges", "nxt", "out_of_order_cost")
+    __slots__ = (
+        "_offset",
+        "_ranges",
+        "_ready",
+        "_starts",
+        "limit",
+        "max_ranges",
+        "nxt",
+        "out_of_order",
+        "out_of_order_cost",
+    )
 
     def __init__(self, nxt: int, limit: int, max_ranges: int) -> None:
         self.nxt = nxt
@@ -72,6 +82,8 @@ class ReceiveBuffer:
         self._offset = 0  # octets of the first ready piece that were read
         self._starts: list[int] = []
         self._ranges: list[_Pieces] = []
+        self.out_of_order = 0
+        """Octets that wait beyond gaps."""
         self.out_of_order_cost = 0
 
     @property
@@ -84,6 +96,14 @@ class ReceiveBuffer:
         """What everything stored is charged."""
         ready = self._ready
         return ready.octets + PIECE_COST * len(ready.pieces) + self.out_of_order_cost
+
+    @property
+    def room(self) -> int:
+        """Octets from `nxt` on that `limit` leaves room for, less than 0 when it is exceeded. Those that wait beyond a
+        gap lie among them: only their pieces take room away."""
+        ready = self._ready
+        cost = ready.octets + PIECE_COST * len(ready.pieces) + self.out_of_order_cost - self.out_of_order
+        return self.limit - cost
 
     @property
     def gaps(self) -> bool:
@@ -129,7 +149,7 @@ class ReceiveBuffer:
         merged = _Pieces()
         at = seq
         for begin, held in touched:
-            self.out_of_order_cost -= held.cost
+            self._count(held, -1)
             if begin > at:
                 _copy(merged, buffers, at - seq, begin - at)
             at = max(at, begin + held.octets)
@@ -138,14 +158,14 @@ class ReceiveBuffer:
             _copy(merged, buffers, at - seq, end - at)
         self._starts[first:last] = [start]
         self._ranges[first:last] = [merged]
-        self.out_of_order_cost += merged.cost
+        self._count(merged, 1)
         return True
 
     def drop_out_of_order(self) -> None:
         """Give up everything beyond the first gap: it was never acknowledged."""
         self._starts.clear()
         self._ranges.clear()
-        self.out_of_order_cost = 0
+        self.out_of_order = self.out_of_order_cost = 0
 
     def clear(self) -> None:
         self.drop_out_of_order()
@@ -200,6 +220,11 @@ class ReceiveBuffer:
         ready.octets -= size
         return piece[offset : offset + size]
 
+    def _count(self, held: _Pieces, sign: int) -> None:
+        """A range begins, or ends, to wait beyond a gap."""
+        self.out_of_order += sign * held.octets
+        self.out_of_order_cost += sign * held.cost
+
     def _end(self, index: int) -> int:
         return self._starts[index] + self._ranges[index].octets
 
@@ -208,7 +233,7 @@ class ReceiveBuffer:
         while self._starts and self._starts[0] <= self.nxt:
             start = self._starts.pop(0)
             held = self._ranges.pop(0)
-            self.out_of_order_cost -= held.cost
+            self._count(held, -1)
             skip = self.nxt - start
             if skip >= held.octets:
                 continue

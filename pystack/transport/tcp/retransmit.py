@@ -61,20 +61,23 @@ class RetransmissionQueue:
         self._sent.append(Range(start, end, now, 1))
         self.in_flight += end - start
 
-    def acknowledge(self, una: int) -> Ns | None:
-        """Forget what lies before `una`. Returns when the newest of it was sent, for a round-trip measurement; None
-        when any of it was sent more than once, so that nobody knows which one is acknowledged (Karn)."""
-        measured: Ns | None = None
-        ambiguous = False
+    def acknowledge(self, una: int) -> tuple[Ns, bool, bool]:
+        """Forget what lies before `una`. Returns when the last transmission of any of it left; whether some of it was
+        sent exactly once; and whether some was sent more than once, so that nobody knows which transmission is
+        acknowledged (Karn)."""
+        latest: Ns = -1
+        once = again = False
         sent = self._sent
         while sent:
             first = sent[0]
             if first.start >= una:
                 break
             if first.transmits == 1:
-                measured = first.sent_at
+                once = True
             else:
-                ambiguous = True
+                again = True
+            if first.sent_at > latest:
+                latest = first.sent_at
             if first.end <= una:
                 sent.popleft()
                 self.in_flight -= first.end - first.start
@@ -84,12 +87,14 @@ class RetransmissionQueue:
         lost = self._lost
         while lost and lost[0].start < una:  # the original arrived after all, or what was resent did
             first = lost[0]
-            ambiguous = ambiguous or first.transmits > 1
+            again = again or first.transmits > 1
+            once = once or first.transmits == 1
+            latest = max(latest, first.sent_at)
             if first.end <= una:
                 lost.popleft()
             else:
                 first.start = una
-        return None if ambiguous else measured
+        return latest, once, again
 
     def mark_all_lost(self) -> None:
         """The timer expired: everything is to be sent again, from the first octet on (RFC 5681 section 3.1)."""

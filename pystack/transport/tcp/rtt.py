@@ -6,8 +6,7 @@ __all__ = ["RttEstimator"]
 
 
 class RttEstimator:
-    """Smoothed round trip, its variance, and the timeout that follows, with the back-off that stays until the next
-    measurement (Karn)."""
+    """Smoothed round trip, its variance, and the timeout that follows, backed off until something gets through."""
 
     __slots__ = ("_max_rto", "_min_rto", "latest", "minimum", "rto", "rttvar", "srtt")
 
@@ -33,12 +32,20 @@ class RttEstimator:
             if rtt < self.minimum:
                 self.minimum = rtt
         self.latest = rtt
-        # (2.4): the 200 ms floor is on the variance term, as in Linux: docs/deviations.md
-        self.rto = min(self.srtt + max(self._min_rto, 4 * self.rttvar), self._max_rto)
+        self._compute(self.srtt)
 
     def back_off(self) -> None:
         """(5.5), up to the ceiling of (2.5)."""
         self.rto = min(2 * self.rto, self._max_rto)
+
+    def recover(self) -> None:
+        """Take the back-off back without a measurement: data sent once got through (RFC 8961 section 4 (4) (a))."""
+        if self.srtt is not None:
+            self._compute(self.srtt)
+
+    def _compute(self, srtt: Ns) -> None:
+        """(2.4): the 200 ms floor is on the variance term, as in Linux: docs/deviations.md."""
+        self.rto = min(srtt + max(self._min_rto, 4 * self.rttvar), self._max_rto)
 
     def restart(self, rto: Ns) -> None:
         """Take `rto` for the timeout until the first measurement. Does nothing after one."""

@@ -7,6 +7,8 @@ from pystack.units import MS, Ns
 __all__ = ["ReceiveWindow"]
 
 _UNSCALED_MAX = 65535
+_SLACK = 16
+"""So many units of the window field may be promised beyond the buffer, for the sake of rounding."""
 _SHORTEST_ROUND: Ns = 1 * MS
 
 
@@ -53,9 +55,8 @@ class ReceiveWindow:
         field = self.edge - nxt + (1 << shift) - 1 >> shift  # rounded up: the edge must not go back
         edge = nxt + (field << shift)
         if edge > self.edge:
-            buffer = self._buffer
-            if edge - nxt > buffer.limit - buffer.cost + (buffer.limit >> 3):  # rounding adds up: no more of it
-                return self.edge - nxt >> shift
+            if edge - nxt > self._buffer.room + max(self._buffer.limit >> 3, _SLACK << shift):
+                return self.edge - nxt >> shift  # rounding has added up: no more of it
             self.edge = edge
         return field
 
@@ -85,10 +86,10 @@ class ReceiveWindow:
 
     def _offer(self) -> int:
         """Octets that could be taken now; an eighth stays in reserve for the cost of the pieces they come in."""
-        free = self._buffer.limit - self._buffer.cost
-        if free <= 0:
+        room = self._buffer.room
+        if room <= 0:
             return 0
-        offer = free - (free >> 3)
+        offer = room - (room >> 3)
         most = _UNSCALED_MAX << self.shift
         return min(offer, most)
 

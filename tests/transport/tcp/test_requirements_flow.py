@@ -64,7 +64,6 @@ def test_a_reset_in_syn_received_depends_on_who_opened(wire: Script) -> None:
     assert isinstance(wire.tcp.error, ConnectionRefusedError)
 
 
-@pytest.mark.xfail(strict=True, reason="the ACK of a SYN-ACK that comes before ours has left is owed, and not sent")
 def test_simultaneous_open_when_both_segments_of_the_peer_come_at_once(wire: Script) -> None:
     """MUST-10: its SYN and its SYN-ACK in one turn; without our answer it would wait for its timer."""
     wire.syn_sent()

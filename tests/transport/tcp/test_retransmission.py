@@ -124,6 +124,23 @@ def test_karn_a_segment_sent_twice_is_not_measured(wire: Script) -> None:
     assert wire.tcp.info().rto < 350 * MS
 
 
+def test_data_sent_once_that_gets_through_takes_the_back_off_back(wire: Script) -> None:
+    """RFC 8961 section 4 (4) (a)."""
+    wire.established(rtt=100 * MS, app_sends=2000)
+    wire.expect("1:1001", "1001:2001")
+    for _ in range(6):
+        wire.wait()
+        wire.expect("1:1001")
+    assert wire.tcp.info().rto == 300 * MS * 2**6
+    wire.inject(ack=1001)
+    wire.expect("1001:2001")
+    assert wire.tcp.info().rto == 300 * MS * 2**6  # what was resent got through: that says nothing
+    wire.send(1000)
+    wire.expect("2001:3001")
+    wire.inject(ack=3001)  # the first of the two was resent, the second not
+    assert wire.tcp.info().rto == 300 * MS
+
+
 def test_with_timestamps_the_echo_tells_which_one_was_answered(wire: Script) -> None:
     """RFC 7323 section 4: the retransmission was answered after 50 ms."""
     wire.established(timestamps=True, rtt=100 * MS, app_sends=900)
@@ -135,6 +152,19 @@ def test_with_timestamps_the_echo_tells_which_one_was_answered(wire: Script) -> 
     wire.inject(ts=(700, echo))
     assert wire.tcp.info().rto < 400 * MS
     assert wire.tcp.info().srtt == 100 * MS + (50 - 100) * MS // 8
+
+
+def test_the_echo_of_an_earlier_transmission_measures_nothing(wire: Script) -> None:
+    """All ACKs were lost; the answer to the last repetition echoes the first one, a minute ago."""
+    wire.established(timestamps=True, rtt=100 * MS, app_sends=900)
+    echo = wire.take().ts_val
+    assert echo is not None
+    for _ in range(7):
+        wire.wait()
+        wire.sent.clear()
+    wire.advance(100 * MS)
+    wire.inject(ts=(90_000, echo))
+    assert wire.tcp.info().srtt == 100 * MS
 
 
 def test_data_is_given_up_after_15_retransmissions(wire: Script) -> None:

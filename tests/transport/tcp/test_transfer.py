@@ -74,6 +74,26 @@ def test_tiny_buffers_and_segments(place: Place, seed: int) -> None:
 
 
 @both
+@pytest.mark.parametrize("seed", range(3))
+def test_heavy_loss_does_not_spoil_the_round_trip_estimate(place: Place, seed: int) -> None:
+    """Echoes of earlier transmissions would make it minutes, and the transfer hours."""
+    pair = Pair(place, fates=random_fates(Random(seed).random, 0.2, 0.1, 0), delay=50 * MS, mss=100)
+    exchange(pair, 60_000, 6_000)
+    assert all((end.tcp.info().srtt or 0) < 1 * SECOND for end in pair.ends)
+    assert pair.now < 1200 * SECOND
+
+
+@both
+@pytest.mark.parametrize("seed", range(6))
+def test_buffers_that_grow_behind_a_scale_that_is_too_coarse(place: Place, seed: int) -> None:
+    """The right edge does not retreat, however the shift rounds and whatever waits beyond gaps."""
+    random = Random(seed)
+    config = TCPConfig(receive_buffer=random.choice([600, 2000, 20_000]))
+    pair = Pair(place, fates=random_fates(random.random, 0.05, 0.05, 0.1), a=config, b=config, mss=536)
+    exchange(pair, 100_000, 50_000)
+
+
+@both
 def test_giving_up_out_of_order_data_loses_nothing(place: Place) -> None:
     random = Random(5)
     pair = Pair(place, fates=random_fates(random.random, 0.05, 0, 0.1))

@@ -5,9 +5,11 @@ from collections.abc import Callable
 from typing import TypeAlias
 
 from pystack.transport.tcp.congestion.base import CongestionControl
+from pystack.transport.tcp.congestion.cubic import Cubic
+from pystack.transport.tcp.congestion.hystart import HyStart
 from pystack.transport.tcp.congestion.newreno import NewReno
 
-__all__ = ["CONGESTION_CONTROLS", "CongestionControl", "NewReno", "register"]
+__all__ = ["CONGESTION_CONTROLS", "CongestionControl", "Cubic", "HyStart", "NewReno", "register"]
 
 Factory: TypeAlias = Callable[[int, int], CongestionControl]
 
@@ -22,4 +24,5 @@ def register(name: str, factory: Factory) -> None:
     CONGESTION_CONTROLS[name] = factory
 
 
+register("cubic", Cubic)
 register("newreno", NewReno)
