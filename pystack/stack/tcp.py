@@ -187,27 +187,19 @@ class TCPService:
         places = ((address, port) for address in (packet.dst, bytes(len(packet.dst)), ANY))
         listening = next((self._listeners[place] for place in places if place in self._listeners), None)
         lingering = self._lingering.get(key)
-        iss: int | None = None
-        if lingering is not None:
-            if listening is None or not lingering.record.may_reopen(segment):
-                self._answer_lingering(lingering, segment, now)
-                return
-            iss = lingering.record.next_iss
-            self._forget_lingering(lingering)
-        if packet.broadcast:
+        if lingering is not None and (listening is None or not lingering.record.may_reopen(segment)):
+            self._answer_lingering(lingering, segment, now)
+        elif packet.broadcast:
             self.counters["tcp.broadcast"] += 1
         elif listening is not None:
-            self._admit(listening, key, segment, packet, iss, now)
+            self._admit(listening, key, segment, packet, now)
         else:
             self.counters["tcp.no_socket"] += 1
             if not packet.interface.capabilities.shares_host:
                 self._refuse(key, segment, packet, now)
 
-    def _admit(
-        self, listening: ListeningPort, key: bytes, segment: Segment, packet: IPPacket, iss: int | None, now: Ns
-    ) -> None:
-        """LISTEN state, RFC 9293, section 3.10.7.2: a plain SYN begins a connection, an ACK may bring a cookie back.
-        `iss`: where the connection must begin, if it follows one in TIME-WAIT (MAY-2)."""
+    def _admit(self, listening: ListeningPort, key: bytes, segment: Segment, packet: IPPacket, now: Ns) -> None:
+        """LISTEN state, RFC 9293, section 3.10.7.2: a plain SYN begins a connection, an ACK may bring a cookie back."""
         if segment.flags & RST:
             return
         if segment.flags & ACK:
@@ -222,7 +214,7 @@ class TCPService:
             if refusal == HALF_OPEN_FULL and self.config.syn_cookies:
                 self._answer_with_cookie(listening, key, segment, packet, now)
             return
-        flow = self._open_passively(listening, key, packet, iss, now)
+        flow = self._open_passively(listening, key, packet, None, now)
         if flow is not None:
             flow.connection.on_segment(segment, now)
             self._touch(flow)
@@ -269,9 +261,15 @@ class TCPService:
     def _open_passively(
         self, listening: ListeningPort, key: bytes, packet: IPPacket, iss: int | None, now: Ns
     ) -> Flow | None:
+        """A connection in LISTEN for what `packet` brings, in place of one in TIME-WAIT, if there is one: it then
+        begins beyond the old one's numbers (MAY-2). None: there is no way back."""
         path = self._path_back(packet)
         if path is None:
             return None
+        lingering = self._lingering.get(key)
+        if lingering is not None:
+            iss = lingering.record.next_iss if iss is None else iss
+            self._forget_lingering(lingering)
         local_port, remote_port = ports_of(key)
         self.claims.acquire(path.interface, path.src, local_port)
         flow = self._new_flow(path, local_port, remote_port, listening.settings, now, iss)
@@ -480,7 +478,7 @@ class TCPService:
             local_port,
             remote_port,
             iss=iss,
-            mss=path.mtu - HEADERS[len(path.dst)],
+            mss=path.link_mtu - HEADERS[len(path.dst)],
             default_mss=DEFAULT_MSS[len(path.dst)],
             config=settings.tcp,
             ts_offset=self.numbers.timestamp_offset(path.src, path.dst),
@@ -500,7 +498,7 @@ class TCPService:
             pseudo_sum(local, remote, TCP),
             self.timers.alarm(lambda when: self._on_alarm(flow, when)),
             settings,
-            path.mtu,
+            path.link_mtu,
             super_segment(path),
         )
         self._flows[flow.key] = flow

@@ -379,3 +379,19 @@ def test_without_cookies_a_full_queue_is_silent() -> None:
     for port in (100, 101):
         host.tcp(src_port=port, flags=wire.TCPFlags.SYN)
     assert len(host.sent()) == 1
+
+
+def test_time_wait_is_kept_when_the_syn_that_could_end_it_is_refused(pair: Pair) -> None:
+    server, port = make_lingering(pair)
+    pair.run(1.5)
+    while pair.b.counters["tcp.accept_queue_full"] == 0:
+        filler = pair.a.stream()
+        filler.connect((pair.host_b, 80), pair.now)
+        pair.run(0.1)
+    again = pair.a.stream()
+    again.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    again.bind(("", port), pair.now)
+    again.connect((pair.host_b, 80), pair.now)
+    pair.run(0.1)
+    assert len(pair.b.tcp._lingering) == 1
+    server.close(pair.now)
