@@ -1,15 +1,51 @@
-"""Collects the scripts in these folders."""
+"""Collects the scripts in these folders: each is one behaviour, named by it, and starts with the RFC that wants it.
 
+They are run over IPv4 and IPv6, as they stand. The original tool takes them too, against a kernel; where Linux does
+something else than the RFC, the script says so.
+"""
+
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from typing_extensions import override
 
 from pystack.testing.packetdrill import Settings
-from pystack.testing.pytest_packetdrill import SUFFIX, ScriptFile
+from pystack.testing.pytest_packetdrill import SUFFIX, ScriptFile, ScriptItem
 
 SETTINGS = Settings(complete=True, tolerance_percent=0)
 """Virtual time is exact, and a script that is silent about a packet says that there is none."""
 
+_NO_SACK = "SACK is not offered yet"
+_NO_CONGESTION_OPTION = "TCP_CONGESTION is not a socket option yet"
+_RESET_FROM_SND_NXT = "the RST to data after close() has SND.NXT and an ACK; Linux answers from the segment's ACK field"
 
-def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> ScriptFile | None:
-    return ScriptFile.from_parent(parent, path=file_path, settings=SETTINGS) if file_path.suffix == SUFFIX else None
+EXPECTED_TO_FAIL: dict[str, str] = {
+    "close/in_syn_received_sends_fin": "the FIN waits for the ACK of our SYN; section 3.10.4 sends it at once",
+    "fast_retransmit/window_halves": _NO_CONGESTION_OPTION,
+    "options/everything_is_accepted": _NO_SACK,
+    "options/everything_is_offered": _NO_SACK,
+    "options/own_mss_by_setsockopt": "TCP_MAXSEG is not a socket option yet",
+    "options/sack_only": _NO_SACK,
+    "retransmission/threshold_halves": _NO_CONGESTION_OPTION,
+    "states/established/rst_right_behind_window_is_dropped": "the number right behind the window counts as inside",
+    "states/fin_wait_1/data_after_close_is_reset": _RESET_FROM_SND_NXT,
+    "states/fin_wait_2/data_after_close_is_reset": _RESET_FROM_SND_NXT,
+    "urgent/connection_goes_on": "SO_OOBINLINE is not a socket option yet",
+}
+"""Scripts that are right and show where the stack is not yet: once it is, they must leave this list."""
+
+
+class Script(ScriptFile):
+    @override
+    def collect(self) -> Iterator[ScriptItem]:
+        name = self.path.relative_to(Path(__file__).parent).with_suffix("").as_posix()
+        reason = EXPECTED_TO_FAIL.get(name)
+        for item in super().collect():
+            if reason is not None:
+                item.add_marker(pytest.mark.xfail(reason=reason, strict=True))
+            yield item
+
+
+def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> Script | None:
+    return Script.from_parent(parent, path=file_path, settings=SETTINGS) if file_path.suffix == SUFFIX else None

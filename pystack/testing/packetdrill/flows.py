@@ -28,8 +28,8 @@ class Flows:
     settings: Settings
     current: Flow | None = field(default=None, init=False)
     _earlier: list[Flow] = field(factory=list, init=False)
-    _listener: StreamEndpoint | None = field(default=None, init=False)
-    """It waits for the SYN that opens a connection."""
+    _listening: int | None = field(default=None, init=False)
+    """The port where the next SYN opens a connection."""
     _ports: Iterator[int] = field(factory=lambda: count(_FIRST_PORT), init=False)
 
     @property
@@ -41,7 +41,7 @@ class Flows:
     # --- what the script's calls change
 
     def on_listen(self, endpoint: StreamEndpoint) -> None:
-        self._listener = endpoint
+        self._listening = endpoint.getsockname()[1]
 
     def on_accept(self, endpoint: StreamEndpoint) -> None:
         if self.current is not None and self.current.endpoint is None:
@@ -72,10 +72,10 @@ class Flows:
         """Where an inbound packet goes: to the connection, or to a port where perhaps nobody is."""
         body = packet.body
         opens = isinstance(body, TCPPacket) and body.flags & (TCPFlags.SYN | TCPFlags.ACK) == TCPFlags.SYN
-        if self.current is None or (opens and self._listener is not None):
-            port = self._listener.getsockname()[1] if self._listener is not None else self.settings.bind_port
+        if self.current is None or (opens and self._listening is not None):
+            port = self._listening or self.settings.bind_port
             if opens:
-                self._listener = None
+                self._listening = None
             flow = Flow(self.settings.local, port, self.settings.remote, next(self._ports))
             self._turn_to(flow)
             return flow
