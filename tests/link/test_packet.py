@@ -11,6 +11,7 @@ from pystack import wire
 from pystack.errors import LinkDown
 from pystack.link.base import Checksum, Claims, Frame, Link, Medium
 from pystack.link.packet import PacketLink
+from pystack.link.pool import FramePool
 from pystack.wire import TCPFlags
 from tests.conftest import Cable, NetworkNamespace
 from tests.link.by_hand import (
@@ -28,6 +29,9 @@ from tests.link.by_hand import (
 pytestmark = pytest.mark.interop
 
 KERNEL, OURS = "192.0.2.1", "192.0.2.2"
+
+OFFLOAD = pytest.mark.parametrize("offload", [True, False])
+"""With the header that carries marks, and without it, where the kernel tells less."""
 
 
 @pytest.fixture(autouse=True)
@@ -87,8 +91,9 @@ def test_the_neighbours_kernel_meets_us(cable: Cable) -> None:
     link.close()
 
 
-def test_an_unfinished_checksum_is_marked(cable: Cable) -> None:
-    link = PacketLink("near")
+@OFFLOAD
+def test_an_unfinished_checksum_is_marked(cable: Cable, offload: bool) -> None:
+    link = PacketLink("near", offload=offload)
     with far_socket(cable) as sock:
         sock.sendto(b"hello", (OURS, 7))
         answer_arp(link, OURS)
@@ -98,10 +103,11 @@ def test_an_unfinished_checksum_is_marked(cable: Cable) -> None:
     link.close()
 
 
+@OFFLOAD
 @pytest.mark.requires("ethtool")
-def test_a_finished_checksum_is_not_marked(cable: Cable) -> None:
+def test_a_finished_checksum_is_not_marked(cable: Cable, offload: bool) -> None:
     cable.far.run("ethtool", "-K", "far", "tx", "off")
-    link = PacketLink("near")
+    link = PacketLink("near", offload=offload)
     with far_socket(cable) as sock:
         sock.sendto(b"hello", (OURS, 7))
         answer_arp(link, OURS)
@@ -111,9 +117,10 @@ def test_a_finished_checksum_is_not_marked(cable: Cable) -> None:
     link.close()
 
 
-def test_super_segments_arrive_whole(cable: Cable) -> None:
+@OFFLOAD
+def test_super_segments_arrive_whole(cable: Cable, offload: bool) -> None:
     data = bytes(range(250)) * 40  # within the kernel's first window
-    link = PacketLink("near")
+    link = PacketLink("near", offload=offload)
     with far_socket(cable, socket.SOCK_STREAM) as listener:
         listener.listen()
         mac = wire.MACAddress(mac_of(cable.far, "far"))
@@ -173,9 +180,10 @@ def test_our_own_frames_do_not_come_back(cable: Cable) -> None:
     other.close()
 
 
+@OFFLOAD
 @pytest.mark.parametrize("ethertype", [0x8100, 0x88A8])
-def test_the_tag_that_the_kernel_takes_out_is_put_back(cable: Cable, ethertype: int) -> None:
-    link = PacketLink("near")
+def test_the_tag_that_the_kernel_takes_out_is_put_back(cable: Cable, ethertype: int, offload: bool) -> None:
+    link = PacketLink("near", offload=offload)
     with cable.far:
         neighbour = PacketLink("far")
     tag = struct.pack("!HH", ethertype, 0x6007)
@@ -234,6 +242,43 @@ def test_a_frame_too_large_is_lost_alone(cable: Cable) -> None:
     sent(link, bytes(5000), bytes(60))
     assert link.lost == 1
     link.close()
+
+
+@OFFLOAD
+def test_a_frame_cut_short_is_lost_alone(cable: Cable, monkeypatch: pytest.MonkeyPatch, offload: bool) -> None:
+    link = PacketLink("near", offload=offload)
+    monkeypatch.setattr(link, "_pool", FramePool(100))
+    with cable.far:
+        neighbour = PacketLink("far")
+    head = link.capabilities.mac.octets + neighbour.capabilities.mac.octets + b"\x88\xb5"
+    sent(neighbour, head + bytes(200), head + bytes(50))
+    assert next_frame(link).to_bytes() == head + bytes(50)
+    assert link.lost == 1
+    link.close()
+    neighbour.close()
+
+
+def test_what_no_header_can_describe_is_lost_alone(cable: Cable, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tunnel's super-frame: the kernel gives an error in its place."""
+    link = PacketLink("near")
+    with cable.far:
+        neighbour = PacketLink("far")
+    frame = link.capabilities.mac.octets + neighbour.capabilities.mac.octets + b"\x88\xb5" + bytes(50)
+    sent(neighbour, frame)
+    real = link._socket
+
+    class Refusing:
+        """The socket, once it has refused."""
+
+        def recvmsg_into(self, *arguments: object) -> object:
+            monkeypatch.setattr(link, "_socket", real)
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+
+    monkeypatch.setattr(link, "_socket", Refusing())
+    assert [each.to_bytes() for each in link.receive(64, 0)] == [frame]
+    assert link.lost == 1
+    link.close()
+    neighbour.close()
 
 
 def refused(name: str) -> OSError:
