@@ -16,11 +16,13 @@ __all__ = [
     "KEEPIDLE",
     "KEEPINTVL",
     "LINGER",
+    "LINGER2",
     "LINGER_OFF",
     "NODELAY",
     "RCVBUF",
     "REUSEADDR",
     "SNDBUF",
+    "SYNCNT",
     "SYNONYMS",
     "TOS",
     "TTL",
@@ -50,6 +52,8 @@ NODELAY: OptionKey = (socket.IPPROTO_TCP, socket.TCP_NODELAY)
 KEEPIDLE: OptionKey = (socket.IPPROTO_TCP, getattr(socket, "TCP_KEEPIDLE", 4))
 KEEPINTVL: OptionKey = (socket.IPPROTO_TCP, getattr(socket, "TCP_KEEPINTVL", 5))
 KEEPCNT: OptionKey = (socket.IPPROTO_TCP, getattr(socket, "TCP_KEEPCNT", 6))
+SYNCNT: OptionKey = (socket.IPPROTO_TCP, getattr(socket, "TCP_SYNCNT", 7))
+LINGER2: OptionKey = (socket.IPPROTO_TCP, getattr(socket, "TCP_LINGER2", 8))
 
 SYNONYMS: dict[OptionKey, OptionKey] = {UNICAST_HOPS: TTL, TCLASS: TOS}
 """IPv6's name for what IPv4 has too."""

@@ -345,6 +345,8 @@ _SETTINGS: dict[OptionKey, _Setting] = {
     options.KEEPIDLE: _Setting(("keepalive_idle",), SECOND),
     options.KEEPINTVL: _Setting(("keepalive_interval",), SECOND),
     options.KEEPCNT: _Setting(("keepalive_count",)),
+    options.SYNCNT: _Setting(("syn_retries",)),
+    options.LINGER2: _Setting(("fin_wait_2",), SECOND),
     options.RCVBUF: _Setting(("receive_buffer", "receive_buffer_max")),
     options.SNDBUF: _Setting(("send_buffer", "send_buffer_max")),
 }

@@ -317,3 +317,25 @@ def test_acknowledged_data_spares_the_neighbour_s_probes(pair: Pair) -> None:
         assert pair.recv(conn) == b"x"
         pair.run(2)
     assert [frame for frame in sent if frame[12:14] == b"\x08\x06" and frame[20:22] == b"\0\1"] == []  # no question
+
+
+def test_the_number_of_syns_is_the_user_s(pair: Pair) -> None:
+    client = pair.a.stream()
+    client.setsockopt(socket.IPPROTO_TCP, socket.TCP_SYNCNT, 2)
+    assert client.getsockopt(socket.IPPROTO_TCP, socket.TCP_SYNCNT) == 2
+    pair.sim.wait(pair.a.ping(pair.host_b, pair.now))
+    pair.link_b.close()
+    client.connect((pair.host_b, 80), pair.now)
+    with raises_errno("ETIMEDOUT", "EHOSTUNREACH"):
+        pair.sim.wait(client.submit(client.try_connected, None, pair.now))
+    assert pair.now == 7 * SECOND or pair.link_a.capabilities.mac is not None
+
+
+def test_how_long_fin_wait_2_lasts_is_the_user_s(pair: Pair) -> None:
+    client, _conn = pair.established()
+    client.setsockopt(socket.IPPROTO_TCP, socket.TCP_LINGER2, 5)
+    client.close(pair.now)
+    pair.run(4.5)
+    assert [flow.connection.state for flow in pair.a.tcp.flows] == [State.FIN_WAIT_2]
+    pair.run(1)
+    assert pair.a.tcp.flows == []
