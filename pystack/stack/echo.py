@@ -38,6 +38,8 @@ class EchoService:
     def ping(self, address: bytes, now: Ns, *, size: int, timeout: Ns | None, sequence: int) -> Operation[Ns]:
         """Send one echo request with `size` octets of data. The operation's result is the round trip in ns."""
         if len(self._waiting) >= self.limit:
+            self._waiting = {key: each for key, each in self._waiting.items() if not each.operation.done}  # cancelled
+        if len(self._waiting) >= self.limit:
             raise os_error(ENOBUFS, f"{self.limit} echo requests wait for their reply already")
         path = self.network.path(address)
         key = (path.dst, self.rng.randrange(0x10000), sequence & 0xFFFF)

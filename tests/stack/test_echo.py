@@ -34,3 +34,16 @@ def test_after_a_ping_the_host_is_idle(pair: Pair) -> None:
     pair.sim.wait(pair.a.ping(pair.host_b, pair.now))
     pair.sim.run()
     assert pair.a.next_deadline() is None
+
+
+def test_cancelled_pings_do_not_use_up_the_limit(pair: Pair) -> None:
+    pair.link_b.close()
+    limit = pair.a.config.echo_limit
+    for _ in range(3 * limit):
+        pair.a.ping(pair.host_b, pair.now, timeout=None).cancel()
+    waiting = [pair.a.ping(pair.host_b, pair.now) for _ in range(limit)]
+    with pytest.raises(OSError, match="echo requests wait") as caught:
+        pair.a.ping(pair.host_b, pair.now)
+    assert caught.value.errno == errno.ENOBUFS
+    pair.sim.run()
+    assert all(operation.done for operation in waiting)
