@@ -43,7 +43,8 @@ class CongestionControl(ABC):
         """The retransmission timer expired; `first`: for the first time since the last progress."""
 
     def on_ecn(self, in_flight: int, now: Ns) -> None:
-        """The peer echoes congestion marks: to be answered like a loss (RFC 3168 section 6.1.2), once per round trip."""
+        """The peer echoes congestion marks, which are to be answered like a loss, once per round trip (RFC 3168 section
+        6.1.2)."""
         self.on_loss(in_flight, now)
 
     def snapshot(self) -> object:
@@ -58,7 +59,9 @@ class CongestionControl(ABC):
         self.ssthresh = max(self.ssthresh, ssthresh)
 
     def on_idle(self, now: Ns) -> None:
-        """Nothing was sent for longer than the retransmission timeout: the restart window, RFC 5681 section 4.1."""
+        """Nothing was sent for longer than the retransmission timeout: the restart window (RFC 5681 section 4.1), and
+        what the path has carried is remembered (RFC 7661 section 4.4.3)."""
+        self.ssthresh = max(self.ssthresh, 3 * self.cwnd // 4)
         self.cwnd = min(self.cwnd, self.initial_window)
 
     def on_smss(self, smss: int) -> None:

@@ -31,8 +31,8 @@ class Cubic(CongestionControl):
         "_alpha",
         "_cwnd_prior",
         "_epoch",
-        "_growth",
         "_grown_at",
+        "_growth",
         "_hystart",
         "_k",
         "_srtt",
@@ -162,20 +162,17 @@ class Cubic(CongestionControl):
 
     @override
     def snapshot(self) -> object:
-        before = self._cwnd_prior, self._w_max, self._k, self._epoch, self._w_est, self._alpha, self._grown_at
-        return self.cwnd, self.ssthresh, before
+        epoch = self._cwnd_prior, self._w_max, self._k, self._epoch, self._w_est, self._alpha
+        return self.cwnd, self.ssthresh, epoch
 
     @override
     def on_undo(self, before: object, now: Ns) -> None:
-        """Section 4.9: everything as it was, unless the window is back there by itself. t stood still meanwhile."""
+        """Section 4.9.2: everything as it was, unless the window has come back by itself."""
         assert isinstance(before, tuple)
-        cwnd, ssthresh, rest = before
         if self.cwnd < self._cwnd_prior:
-            self.cwnd, self.ssthresh = cwnd, ssthresh
-            self._cwnd_prior, self._w_max, self._k, self._epoch, self._w_est, self._alpha, self._grown_at = rest
-            if self._epoch is not None:
-                self._epoch += now - self._grown_at
-                self._grown_at = now
+            self.cwnd, self.ssthresh, epoch = before
+            self._cwnd_prior, self._w_max, self._k, self._epoch, self._w_est, self._alpha = epoch
+            self._grown_at = now
 
     @override
     def on_idle(self, now: Ns) -> None:
