@@ -217,11 +217,13 @@ class TCPConnection(Arrival):
             self._move(Got.ABORT)
 
     def configure(self, config: TCPConfig) -> None:
-        """Take over from `config` what can change in a living connection: `nodelay`, the keepalive settings, and the
-        sizes of the buffers, which from then on stay as they are set."""
+        """Take over from `config` what can change in a living connection: `nodelay`, the congestion control, the
+        keepalive settings, and the sizes of the buffers, which from then on stay as they are set."""
         old, self.config = self.config, config
         if config.nodelay and self._snd_end > self.snd_nxt:
             self._output_due = True
+        if config.congestion != old.congestion:
+            self._change_congestion()
         if config.send_buffer != old.send_buffer:
             self._send.limit = config.send_buffer
             self._send_autotuning = False
@@ -229,6 +231,12 @@ class TCPConnection(Arrival):
             self._window.fix(config.receive_buffer)
         if self.snd_una > self.iss and self.state not in (State.CLOSED, State.TIME_WAIT):
             self._arm_keepalive()
+
+    def _change_congestion(self) -> None:
+        """Another congestion control goes on with the window of the one before."""
+        old, new = self.congestion, self._new_congestion()
+        new.cwnd, new.ssthresh = old.cwnd, old.ssthresh
+        self.congestion = self._recovery.congestion = new
 
     def time_wait_record(self) -> TimeWait:
         """In TIME-WAIT: the record that stands for the connection from now on, once its output is taken. Raises
@@ -275,6 +283,7 @@ class TCPConnection(Arrival):
             retransmits=self._retransmits,
             probes=self._probes,
             total_retransmits=self._total_retransmits,
+            soft_error=self.soft_error,
             octets_acked=max(0, self._send.start - self.iss - 1),
             octets_received=max(0, self._receive.nxt - self.eof - self.irs - 1),
         )

@@ -13,10 +13,10 @@ DUP_THRESHOLD = 3
 class FastRecovery:
     """Counts duplicate acknowledgements, decides when the first unacknowledged segment is to be sent again."""
 
-    __slots__ = ("_congestion", "_recover", "active", "dup_acks", "inflation", "partial_acks", "resend")
+    __slots__ = ("_recover", "active", "congestion", "dup_acks", "inflation", "partial_acks", "resend")
 
     def __init__(self, congestion: CongestionControl, iss: int) -> None:
-        self._congestion = congestion
+        self.congestion = congestion
         self._recover = iss
         self.active = False
         self.dup_acks = 0
@@ -28,7 +28,7 @@ class FastRecovery:
 
     def on_duplicate(self, una: int, nxt: int, in_flight: int, last_advance: int, now: Ns) -> None:
         """A duplicate acknowledgement. `last_advance`: octets by which the last new one moved `una`."""
-        congestion = self._congestion
+        congestion = self.congestion
         smss = congestion.smss
         self.dup_acks += 1
         if self.active:
@@ -53,9 +53,9 @@ class FastRecovery:
         elif una >= self._recover:
             self.active = self.resend = False
             self.inflation = 0
-            self._congestion.on_recovered(in_flight, now)
+            self.congestion.on_recovered(in_flight, now)
         else:
-            smss = self._congestion.smss
+            smss = self.congestion.smss
             self.partial_acks += 1
             self.resend = True
             self.inflation = max(0, self.inflation - acked + (smss if acked >= smss else 0))

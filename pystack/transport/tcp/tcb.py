@@ -8,7 +8,7 @@ from ipaddress import ip_address
 
 from pystack.errors import os_error
 from pystack.transport.tcp.config import TCPConfig
-from pystack.transport.tcp.congestion import CONGESTION_CONTROLS
+from pystack.transport.tcp.congestion import CONGESTION_CONTROLS, CongestionControl
 from pystack.transport.tcp.recovery import FastRecovery
 from pystack.transport.tcp.recvbuffer import ReceiveBuffer
 from pystack.transport.tcp.retransmit import RetransmissionQueue
@@ -243,11 +243,14 @@ class TransmissionControlBlock:
 
     def _begin_congestion(self) -> None:
         """A congestion control and recovery for the segment size that is known now."""
+        self.congestion = self._new_congestion()
+        self._recovery = FastRecovery(self.congestion, self.iss)
+
+    def _new_congestion(self) -> CongestionControl:
         smss = self.snd_mss
         segments = self.config.initial_window
         window = min(segments * smss, max(2 * smss, segments * _IW_MSS))  # RFC 6928 section 2
-        self.congestion = CONGESTION_CONTROLS[self.config.congestion](smss, window)
-        self._recovery = FastRecovery(self.congestion, self.iss)
+        return CONGESTION_CONTROLS[self.config.congestion](smss, window)
 
     def _choose_mss(self) -> None:
         """Eff.snd.MSS (RFC 9293 section 3.7.1): what the peer and the path take, less the options of every segment."""

@@ -26,3 +26,4 @@ def register(name: str, factory: Factory) -> None:
 
 register("cubic", Cubic)
 register("newreno", NewReno)
+register("reno", NewReno)  # as kernels call it

@@ -48,7 +48,8 @@ class CongestionControl(ABC):
         self.on_loss(in_flight, now)
 
     def snapshot(self) -> object:
-        """What `on_undo` needs to know of the state before a reduction. Classes with more state keep more."""
+        """What `on_undo` needs to know of the state before a reduction. Classes with more state append it: the user may
+        have changed to another one in between."""
         return self.cwnd, self.ssthresh
 
     def on_undo(self, before: object, now: Ns) -> None:

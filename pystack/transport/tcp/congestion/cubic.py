@@ -163,16 +163,18 @@ class Cubic(CongestionControl):
     @override
     def snapshot(self) -> object:
         epoch = self._cwnd_prior, self._w_max, self._k, self._epoch, self._w_est, self._alpha
-        return self.cwnd, self.ssthresh, epoch
+        return self.cwnd, self.ssthresh, *epoch
 
     @override
     def on_undo(self, before: object, now: Ns) -> None:
         """Section 4.9.2: everything as it was, unless the window has come back by itself."""
         assert isinstance(before, tuple)
+        cwnd, ssthresh, *epoch = before
         if self.cwnd < self._cwnd_prior:
-            self.cwnd, self.ssthresh, epoch = before
-            self._cwnd_prior, self._w_max, self._k, self._epoch, self._w_est, self._alpha = epoch
+            self.cwnd, self.ssthresh = cwnd, ssthresh
             self._grown_at = now
+            if epoch:  # else another congestion control has taken the snapshot
+                self._cwnd_prior, self._w_max, self._k, self._epoch, self._w_est, self._alpha = epoch
 
     @override
     def on_idle(self, now: Ns) -> None:
