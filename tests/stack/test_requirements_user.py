@@ -248,7 +248,6 @@ def soft_error(conn: StreamEndpoint) -> int | None:
     return value
 
 
-@pytest.mark.xfail(strict=True, reason="TCPInfo does not show TCPConnection.soft_error")
 def test_the_user_learns_of_a_soft_error_at_once(lone: Lone) -> None:
     """MUST-47, SHLD-25: `info` shows the last one, and a call that waits for it is answered when it arrives."""
     conn = lone.establish()

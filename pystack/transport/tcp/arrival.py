@@ -202,8 +202,10 @@ class Arrival(Timeouts):
         RST, and its text goes nowhere."""
         nxt, edge = self._receive.nxt, self._window.edge
         last = seq + seg.length + bool(seg.flags & SYN) + bool(seg.flags & FIN) - 1
-        # Empty segments at the edge too: a peer that has filled the window sends its ACKs from there.
-        if nxt <= seq <= edge if last < seq else seq <= nxt <= last or nxt < seq < edge:
+        acceptable = nxt <= seq < edge or seq == nxt or seq < nxt <= last
+        if last < seq == edge and not seg.flags & RST:
+            acceptable = True  # a peer that has filled the window sends its ACKs from there
+        if acceptable:
             if self._timestamps and seq <= self._last_ack_sent and not seg.flags & (RST | SYN):
                 self._ts_recent = seg.ts_val or 0  # RFC 7323 section 4.3 (2)
                 self._ts_recent_at = now
@@ -397,7 +399,9 @@ class Arrival(Timeouts):
         if length <= 0:
             self._reply_ack(now)
         elif self._orphan:  # section 3.6.1: data after CLOSE, nobody will read it
-            self._reset(Got.ABORT, None, now)
+            self._replies.clear()
+            self._in_closed(seg)
+            self._move(Got.ABORT)
         else:
             payload = seg.payload if length == seg.length else cut(seg.payload, skip, length)
             if start == nxt:

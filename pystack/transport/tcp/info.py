@@ -50,5 +50,7 @@ class TCPInfo:
     """Zero-window probes since the window closed."""
     total_retransmits: int
     """Segments sent more than once."""
+    soft_error: int | None
+    """errno of the last path error that did not end the connection, until the next progress."""
     octets_acked: int
     octets_received: int

@@ -13,6 +13,7 @@ __all__ = ["Output"]
 _CLOSED = State.CLOSED
 _LISTEN = State.LISTEN
 _SYN_SENT = State.SYN_SENT
+_FIN_WAIT_1 = State.FIN_WAIT_1
 _URGENT_MAX = 0xFFFF
 
 
@@ -63,6 +64,7 @@ class Output(TransmissionControlBlock):
             self._queue.on_resent(now)
             self._total_retransmits += 1
         else:
+            self._send_early_fin(out, now)
             return
         first = self.state is _SYN_SENT
         syn = Segment(
@@ -79,6 +81,13 @@ class Output(TransmissionControlBlock):
         out.append(syn)
         if self._timers.retransmit == NEVER:
             self._timers.retransmit = now + self._rtt.rto
+
+    def _send_early_fin(self, out: list[Segment], now: Ns) -> None:
+        """Closed in SYN-RECEIVED with no data: the FIN does not wait for the ACK of our SYN (section 3.10.4)."""
+        if self.state is _FIN_WAIT_1 and self.snd_nxt == self._send.end and not self._queue.lost:
+            self._queue.on_sent(self.snd_nxt, self.snd_nxt + 1, now)
+            out.append(self._segment(self.snd_nxt, ACK | FIN, now))
+            self.snd_nxt += 1
 
     def _send_lost(self, out: list[Segment], now: Ns, limit: int) -> None:
         """What recovery or the timer wants sent again, within the window that the peer offers now (RFC 9293 section

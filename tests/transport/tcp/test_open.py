@@ -199,11 +199,20 @@ def test_close_in_syn_received_without_data(wire: Script) -> None:
     wire.syn_received()
     wire.close()
     assert wire.tcp.state is State.FIN_WAIT_1
-    assert wire.wait() == 1 * SECOND  # the SYN-ACK is still what is missing
-    wire.expect("S. 0:1")
-    wire.inject(".")
+    wire.expect("F. 1:2")
+    assert wire.wait() == 1 * SECOND
+    wire.expect("S. 0:1")  # the SYN-ACK is the first thing that is missing
+    wire.inject(".", ack=1)
     wire.expect("F. 1:2")
     wire.inject(".")
+    assert wire.tcp.state is State.FIN_WAIT_2
+
+
+def test_syn_and_fin_acknowledged_at_once(wire: Script) -> None:
+    wire.syn_received()
+    wire.close()
+    wire.expect("F. 1:2")
+    wire.inject(".", ack=2)
     assert wire.tcp.state is State.FIN_WAIT_2
 
 

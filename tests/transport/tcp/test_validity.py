@@ -128,6 +128,12 @@ def test_reset_outside_the_window_is_silently_dropped(wire: Script, offset: int)
     assert wire.tcp.state is State.ESTABLISHED
 
 
+def test_reset_at_the_right_edge_is_outside(wire: Script) -> None:
+    wire.established()
+    wire.inject("R", seq=1 + window(wire))
+    wire.expect_nothing()
+
+
 @pytest.mark.parametrize("offset", [-1000, -1, 0, 1, 1000, 1_000_000])
 @pytest.mark.parametrize("flags", ["S", "S."])
 def test_syn_is_challenged_wherever_it_is(wire: Script, offset: int, flags: str) -> None:
