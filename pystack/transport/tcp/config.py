@@ -32,6 +32,15 @@ class TCPConfig:
     window_scaling: bool = True
     """Offer and accept window scaling (RFC 7323 section 2)."""
 
+    sack: bool = True
+    """Offer and accept selective acknowledgements (RFC 2018), and with them RACK, tail loss probes and PRR."""
+    loss_probe: bool = True
+    """Probe for losses at the end of a flight (RFC 8985 section 7). Only with SACK."""
+    frto: bool = True
+    """Find out whether a retransmission timeout was for nothing (RFC 5682)."""
+    ecn: bool = False
+    """Offer and accept explicit congestion notification (RFC 3168)."""
+
     receive_buffer: int = field(default=128 << 10, validator=ge(256))
     """Where the receive buffer starts, the cost of its pieces included."""
     receive_buffer_max: int = field(default=15 << 20, validator=ge(256))
@@ -41,6 +50,8 @@ class TCPConfig:
     send_buffer_max: int = field(default=4 << 20, validator=ge(256))
     reassembly_ranges: int = field(default=1024, validator=ge(1))
     """Separate ranges held out of order."""
+    scoreboard_ranges: int = field(default=1024, validator=ge(1))
+    """Separate ranges that the peer may report to hold out of order."""
 
     initial_rto: Ns = field(default=1 * SECOND, validator=ge(1))
     """Before the first measurement (RFC 6298 section 2.1)."""

@@ -120,6 +120,30 @@ class ReceiveBuffer:
         """What waits beyond gaps, as (first, one past the last) sequence numbers, ascending."""
         return tuple((start, start + held.octets) for start, held in zip(self._starts, self._ranges, strict=True))
 
+    @property
+    def range_count(self) -> int:
+        return len(self._starts)
+
+    def first_ranges(self, count: int) -> list[tuple[int, int]]:
+        """The first `count` of `ranges` at most."""
+        return [(self._starts[index], self._end(index)) for index in range(min(count, len(self._starts)))]
+
+    def range_at(self, seq: int) -> tuple[int, int] | None:
+        """The range beyond a gap that `seq` lies in."""
+        index = bisect_right(self._starts, seq) - 1
+        if index < 0 or seq >= self._end(index):
+            return None
+        return self._starts[index], self._end(index)
+
+    def held(self, start: int, end: int) -> tuple[int, int] | None:
+        """The first part of what lies between `start` and `end` that waits beyond a gap already."""
+        index = max(bisect_right(self._starts, start) - 1, 0)
+        for at in range(index, min(index + 2, len(self._starts))):
+            first, last = max(start, self._starts[at]), min(end, self._end(at))
+            if first < last:
+                return first, last
+        return None
+
     def append(self, buffers: tuple[Buffer, ...], length: int) -> None:
         """`length` octets that begin at `nxt`."""
         self.nxt += length

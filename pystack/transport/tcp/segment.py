@@ -22,7 +22,7 @@ from pystack.wire.tcp import (
     unpack_tcp,
 )
 
-__all__ = ["ACK", "FIN", "PSH", "RST", "SYN", "URG", "Segment", "reset_for"]
+__all__ = ["ACK", "CWR", "ECE", "FIN", "PSH", "RST", "SYN", "URG", "Segment", "reset_for"]
 
 FIN = int(TCPFlags.FIN)
 SYN = int(TCPFlags.SYN)
@@ -30,6 +30,8 @@ RST = int(TCPFlags.RST)
 PSH = int(TCPFlags.PSH)
 ACK = int(TCPFlags.ACK)
 URG = int(TCPFlags.URG)
+ECE = int(TCPFlags.ECE)
+CWR = int(TCPFlags.CWR)
 
 _ONLY_TIMESTAMPS = b"\x01\x01\x08\x0a"
 """NOP, NOP, kind 8, length 10: what nearly every segment of a connection carries (RFC 7323 appendix A)."""
@@ -59,6 +61,8 @@ class Segment:
     window_scale: int | None = None
     sack_permitted: bool = False
     sack: tuple[tuple[int, int], ...] = ()
+    ecn: int = 0
+    """The ECN field of the IP header around it (RFC 3168 section 5)."""
 
     @classmethod
     def from_bytes(cls, buffers: tuple[Buffer, ...], gso_size: int = 0) -> Self:

@@ -11,11 +11,14 @@ NEVER: Ns = 1 << 62
 class Timers:
     """Deadlines, `NEVER` when not set. Nothing is queued: whoever owns the connection asks for the earliest."""
 
-    __slots__ = ("delayed_ack", "end", "keepalive", "persist", "retransmit")
+    __slots__ = ("delayed_ack", "end", "keepalive", "loss", "persist", "retransmit")
 
     def __init__(self) -> None:
         self.retransmit: Ns = NEVER
         """Something sent is not acknowledged (RFC 6298 section 5)."""
+        self.loss: Ns = NEVER
+        """Something in flight may be lost (RFC 8985): the reordering timer while the peer holds data beyond a gap, else
+        that of the tail loss probe. Never later than `retransmit`."""
         self.persist: Ns = NEVER
         """Data waits, nothing is in flight, and the window is too small (RFC 9293 sections 3.8.6.1, 3.8.6.2.1)."""
         self.delayed_ack: Ns = NEVER
@@ -25,7 +28,7 @@ class Timers:
 
     def earliest(self) -> Ns:
         """The next deadline, or `NEVER`."""
-        return min(self.retransmit, self.persist, self.delayed_ack, self.keepalive, self.end)
+        return min(self.retransmit, self.loss, self.persist, self.delayed_ack, self.keepalive, self.end)
 
     def clear(self) -> None:
-        self.retransmit = self.persist = self.delayed_ack = self.keepalive = self.end = NEVER
+        self.retransmit = self.loss = self.persist = self.delayed_ack = self.keepalive = self.end = NEVER

@@ -1,0 +1,63 @@
+"""Forward RTO-recovery: whether a retransmission timeout was for nothing, told from what is acknowledged after it
+(RFC 5682, sections 2.1 and 3.1)."""
+
+from enum import Enum
+
+__all__ = ["ForwardRto", "Verdict"]
+
+
+class Verdict(Enum):
+    UNDECIDED = "wait for the next acknowledgement"
+    SPURIOUS = "the timeout was for nothing"
+    GENUINE = "go on with what was lost"
+
+
+class ForwardRto:
+    """Where the algorithm stands. After a timeout only the first segment is resent; when that moves SND.UNA, two new
+    segments leave instead of what is taken for lost, and what is acknowledged then was sent before the timeout, or was
+    not."""
+
+    __slots__ = ("_point", "_step")
+
+    def __init__(self) -> None:
+        self._step = 0
+        self._point = 0
+
+    @property
+    def active(self) -> bool:
+        return self._step > 0
+
+    @property
+    def holds_back(self) -> bool:
+        """Only new data may leave."""
+        return self._step == 3
+
+    def begin(self, nxt: int) -> None:
+        """Step 1: the timer expired."""
+        self._step = 2
+        self._point = nxt
+
+    def cancel(self) -> None:
+        self._step = 0
+
+    def on_ack(
+        self, una: int, nxt: int, highest: int, *, advances: bool, arrived: bool, selective: bool, may_send: bool
+    ) -> Verdict:
+        """An acknowledgement. `highest`: one past the highest octet that has arrived; `arrived`: it reports octets for
+        the first time; `selective`: SACK is in use; `may_send`: there is new data, and room for it in the peer's
+        window."""
+        if self._step == 2:
+            if not advances:
+                return Verdict.UNDECIDED if selective else self._end(Verdict.GENUINE)
+            if una >= self._point or not may_send:
+                return self._end(Verdict.GENUINE)
+            self._step = 3
+            self._point = nxt
+            return Verdict.UNDECIDED
+        if highest > self._point or not arrived:
+            return self._end(Verdict.GENUINE)
+        return self._end(Verdict.SPURIOUS)
+
+    def _end(self, verdict: Verdict) -> Verdict:
+        self._step = 0
+        return verdict

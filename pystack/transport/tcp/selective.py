@@ -1,0 +1,66 @@
+"""Loss recovery with SACK: in which phase a connection is, and what its congestion window is meanwhile (RFC 8985, RFC
+6937). Which octets are lost is not its business."""
+
+from enum import Enum
+
+from pystack.transport.tcp.congestion import CongestionControl
+from pystack.transport.tcp.prr import ProportionalRateReduction
+from pystack.units import Ns
+
+__all__ = ["Phase", "SelectiveRecovery"]
+
+
+class Phase(Enum):
+    """The value is Linux's name for it."""
+
+    OPEN = "Open"
+    REDUCING = "CWR"
+    FAST = "Recovery"
+    LOSS = "Loss"
+
+
+class SelectiveRecovery:
+    """One phase lasts until everything is acknowledged that was sent before it began."""
+
+    __slots__ = ("_congestion", "_prr", "began", "high", "phase")
+
+    def __init__(self, congestion: CongestionControl) -> None:
+        self._congestion = congestion
+        self._prr = ProportionalRateReduction()
+        self.phase = Phase.OPEN
+        self.high = 0
+        self.began: Ns = 0
+
+    @property
+    def reducing(self) -> bool:
+        """PRR sets the window."""
+        return self.phase is Phase.FAST or self.phase is Phase.REDUCING
+
+    def begin(self, phase: Phase, nxt: int, pipe: int, now: Ns) -> None:
+        """FAST or REDUCING begins, and the congestion control has set `ssthresh`. `pipe`: octets in the network."""
+        self.phase = phase
+        self.high = nxt
+        self.began = now
+        self._prr.begin(pipe)
+
+    def on_timeout(self, nxt: int, now: Ns) -> None:
+        self.phase = Phase.LOSS
+        self.high = nxt
+        self.began = now
+
+    def reduce(self, delivered: int, in_flight: int, *, safe: bool) -> None:
+        """An acknowledgement of `delivered` octets in FAST or REDUCING: PRR's window."""
+        congestion = self._congestion
+        allowed = self._prr.on_ack(delivered, in_flight, congestion.ssthresh, congestion.smss, safe=safe)
+        congestion.cwnd = max(in_flight + allowed, congestion.smss)
+
+    def on_sent(self, octets: int) -> None:
+        """Something left, new or not."""
+        self._prr.out += octets
+
+    def finish(self, in_flight: int, now: Ns) -> None:
+        """Everything sent before is acknowledged."""
+        if self.reducing:
+            self._congestion.on_recovered(in_flight, now)
+            self._congestion.cwnd = max(self._congestion.ssthresh, self._congestion.smss)
+        self.phase = Phase.OPEN
