@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from errno import EAGAIN, EBADF, EINVAL
+from ipaddress import ip_address
 
 from attrs import define, field, frozen
 
@@ -113,4 +114,6 @@ def compared_address(wanted: Expression | None, actual: tuple[str, int]) -> tupl
     if wanted is None or wanted is ... or wanted == 0:
         return ()
     expected = socket_address(wanted, actual)
+    if not expected[0] and ip_address(actual[0]).is_unspecified:
+        actual = "", actual[1]
     return () if expected == actual else (Difference("the address", expected, actual),)

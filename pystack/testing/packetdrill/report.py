@@ -43,6 +43,7 @@ class Report:
     """Of a script that has passed."""
 
     name: str
+    ip_version: str
     events: int = 0
     duration: Ns = 0
     """In virtual time."""

@@ -102,7 +102,7 @@ class _Run:
         stack.add_interface(ours, settings.interface, settings.gateway)
         flows = Flows(settings)
         calls = SocketCalls(stack, settings, flows.on_listen, flows.on_target, flows.on_accept)
-        report = Report(script.name, skipped=skipped)
+        report = Report(script.name, settings.ip_version, skipped=skipped)
         return cls(script, settings, sim, stack, Peer(theirs), flows, calls, report, script.events[0])
 
     def finish(self) -> Report:

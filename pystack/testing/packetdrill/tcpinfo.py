@@ -11,7 +11,7 @@ from pystack.transport.tcp.info import TCPInfo
 from pystack.transport.tcp.state import State
 from pystack.units import US, Ns
 
-__all__ = ["LINUX_NAMES", "PYTHON_CONSTANTS", "tcpi_names"]
+__all__ = ["LINUX_NAMES", "PYTHON_CONSTANTS", "TOLD", "tcpi_names"]
 
 _STATES = (
     State.ESTABLISHED,
@@ -64,7 +64,7 @@ def _options(info: TCPInfo) -> int:
     return bits | (_OPTIONS["WSCALE"] if info.rcv_scale or info.snd_scale else 0)
 
 
-_ALWAYS: Mapping[str, Callable[[TCPInfo], int]] = {
+TOLD: Mapping[str, Callable[[TCPInfo], int]] = {
     "tcpi_state": lambda info: _STATES.index(info.state) + 1,
     "tcpi_ca_state": _ca_state,
     "tcpi_options": _options,
@@ -91,6 +91,7 @@ _ALWAYS: Mapping[str, Callable[[TCPInfo], int]] = {
     "tcpi_snd_wnd": lambda info: info.snd_wnd,
     "tcpi_rcv_wnd": lambda info: info.rcv_wnd,
 }
+"""What this stack can tell."""
 
 _NOT_TOLD = """
     delivery_rate_app_limited fastopen_client_fail ato sacked lost retrans fackets last_data_sent last_ack_sent
@@ -100,9 +101,9 @@ _NOT_TOLD = """
     received_ce
 """
 
-LINUX_NAMES = frozenset(_ALWAYS).union(f"tcpi_{name}" for name in _NOT_TOLD.split())
+LINUX_NAMES = frozenset(TOLD).union(f"tcpi_{name}" for name in _NOT_TOLD.split())
 """Everything that Linux has a name for; what is not in `tcpi_names` this stack does not tell."""
 
 
 def tcpi_names(info: TCPInfo) -> dict[str, Any]:
-    return {name: read(info) for name, read in _ALWAYS.items()}
+    return {name: read(info) for name, read in TOLD.items()}

@@ -1,0 +1,78 @@
+"""Scripts as pytest's tests, and from a shell."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+GOOD = "0 socket(..., SOCK_STREAM, IPPROTO_TCP) = 3\n+0 close(3) = 0\n"
+BAD = "`tc qdisc`\n0 close(3) = 0\n"
+LENIENT = """
+0 socket(..., SOCK_STREAM|SOCK_NONBLOCK, IPPROTO_TCP) = 3
++0 connect(3, ..., ...) = -1 EINPROGRESS
++0 > S 0:0(0) <...>
++0 < S. 0:0(0) ack 1 win 9999
++0 > . 1:1(0) ack 1
++0 write(3, ..., 10) = 10
++0 > . 1:11(10) ack 1
+"""
+
+
+@pytest.fixture
+def scripts(tmp_path: Path) -> Path:
+    (tmp_path / "good.pkt").write_text(GOOD)
+    (tmp_path / "only_v6.pkt").write_text("--ip_version=ipv6\n" + GOOD)
+    (tmp_path / "bad.pkt").write_text(BAD)
+    (tmp_path / "broken.pkt").write_text("nonsense")
+    (tmp_path / "lenient.pkt").write_text(LENIENT)
+    return tmp_path
+
+
+def run(folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, "-m", *arguments]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120, check=False)
+
+
+def pytest_in(folder: Path, *arguments: str) -> list[str]:
+    plugin = ("-p", "pystack.testing.pytest_packetdrill", "-p", "no:cacheprovider")
+    return run(folder, "pytest", *plugin, "-rA", "-c", "none.ini", "--rootdir", ".", *arguments).stdout.splitlines()
+
+
+def test_scripts_are_collected_and_run_over_each_version(scripts: Path) -> None:
+    (scripts / "none.ini").write_text("[pytest]\n")
+    lines = pytest_in(scripts)
+    assert {line for line in lines if line.startswith("PASSED")} == {
+        "PASSED good.pkt::ipv4",
+        "PASSED good.pkt::ipv6",
+        "PASSED only_v6.pkt::ipv6",
+    }
+    failed = sorted(line.split(" - ")[0] for line in lines if line.startswith("FAILED"))
+    assert failed == [
+        "FAILED bad.pkt::ipv4",
+        "FAILED bad.pkt::ipv6",
+        "FAILED broken.pkt::ipv4",
+        "FAILED lenient.pkt::ipv4",
+        "FAILED lenient.pkt::ipv6",
+    ]
+    text = "\n".join(lines)
+    assert "bad.pkt:2: close() returned something else" in text
+    assert "broken.pkt:1: expected a time" in text
+
+
+def test_lenient_mode_is_an_option(scripts: Path) -> None:
+    (scripts / "none.ini").write_text("[pytest]\n")
+    lines = pytest_in(scripts, "--packetdrill-lenient", "lenient.pkt")
+    assert "PASSED lenient.pkt::ipv4" in lines
+
+
+def test_from_a_shell(scripts: Path) -> None:
+    done = run(scripts, "pystack.testing.packetdrill", "good.pkt", "only_v6.pkt")
+    assert (done.returncode, done.stdout) == (0, "good.pkt: passed over ipv4\nonly_v6.pkt: passed over ipv6\n")
+
+
+def test_from_a_shell_with_a_failure(scripts: Path) -> None:
+    done = run(scripts, "pystack.testing.packetdrill", "--ip_version=ipv6", "good.pkt", "bad.pkt")
+    assert done.returncode == 1
+    assert "good.pkt: passed over ipv6\n" in done.stdout
+    assert "bad.pkt:2: close() returned something else" in done.stdout
