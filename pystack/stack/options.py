@@ -10,6 +10,7 @@ from pystack.errors import os_error
 __all__ = [
     "BROADCAST",
     "DEFAULT_TTL",
+    "CONGESTION",
     "ERROR",
     "KEEPALIVE",
     "KEEPCNT",
@@ -31,8 +32,10 @@ __all__ = [
     "decode",
     "encode",
     "unknown",
+    "decode_name",
 ]
 
+    "encode_name",
 OptionKey: TypeAlias = tuple[int, int]
 """Level and name, as `setsockopt` takes them."""
 
@@ -58,12 +61,15 @@ LINGER2: OptionKey = (socket.IPPROTO_TCP, getattr(socket, "TCP_LINGER2", 8))
 SYNONYMS: dict[OptionKey, OptionKey] = {UNICAST_HOPS: TTL, TCLASS: TOS}
 """IPv6's name for what IPv4 has too."""
 DEFAULT_TTL = 64
+CONGESTION: OptionKey = (socket.IPPROTO_TCP, getattr(socket, "TCP_CONGESTION", 13))
+"""The only one whose value is a name, not a number: `decode_name`, `encode_name`."""
 _RANGES = {TTL: (1, 255), TOS: (0, 255)}
 
 _INT = struct.Struct("i")
 _LINGER = struct.Struct("ii")
 LINGER_OFF = -1
 """How "do not linger" is kept: other values of LINGER are seconds."""
+_NAME_OCTETS = 16
 
 
 def unknown(key: OptionKey) -> OSError:
@@ -101,3 +107,16 @@ def encode(key: OptionKey, number: int, buflen: int) -> int | bytes:
         raw = _LINGER.pack(int(number != LINGER_OFF), max(number, 0))
         return raw[:buflen] if buflen else int(number != LINGER_OFF)
     return _INT.pack(number)[:buflen] if buflen else number
+
+
+def decode_name(value: int | bytes) -> str:
+    """The name that `setsockopt`'s octets spell, up to a NUL. Raises EINVAL for a number, and for no name at all."""
+    name = b"" if isinstance(value, int) else value.partition(b"\0")[0]
+    if not name:
+        raise os_error(EINVAL, "this option takes a name, as bytes")
+    return name.decode("ascii", "replace")
+
+
+def encode_name(name: str, buflen: int) -> bytes:
+    """What `getsockopt` returns: `buflen` octets, or the 16 that a name has in C."""
+    return name.encode().ljust(_NAME_OCTETS, b"\0")[: buflen or _NAME_OCTETS]

@@ -1,6 +1,6 @@
 """The TCP socket: connect, listen, accept, send and receive, without waiting."""
 
-from errno import EALREADY, EINVAL, EISCONN, ENETUNREACH, ENOTCONN, EPIPE
+from errno import EALREADY, EINVAL, EISCONN, ENETUNREACH, ENOENT, ENOTCONN, EPIPE
 from ipaddress import ip_address
 from socket import MSG_OOB, MSG_PEEK, SHUT_RD, SHUT_RDWR, SHUT_WR, SOCK_STREAM, SocketKind
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -287,6 +287,27 @@ class StreamEndpoint(Endpoint):
     @override
     def _set_option(self, key: OptionKey, value: int) -> None:
         if key == options.TTL:
+    @override
+    def setsockopt(self, level: int, name: int, value: int | bytes) -> None:
+        """As every socket's; TCP_CONGESTION takes the name of a registered congestion control as bytes, and raises
+        ENOENT when there is none."""
+        if (level, name) != options.CONGESTION:
+            super().setsockopt(level, name, value)
+            return
+        self._check_open()
+        try:
+            tcp = evolve(self._settings.tcp, congestion=options.decode_name(value))
+        except ValueError as error:
+            raise os_error(ENOENT, str(error)) from None
+        self._change(evolve(self._settings, tcp=tcp))
+
+    @override
+    def getsockopt(self, level: int, name: int, buflen: int = 0) -> int | bytes:
+        if (level, name) != options.CONGESTION:
+            return super().getsockopt(level, name, buflen)
+        self._check_open()
+        return options.encode_name(self._settings.tcp.congestion, buflen)
+
             self._change(evolve(self._settings, ttl=value))
         elif key == options.TOS:
             self._change(evolve(self._settings, tos=value))
