@@ -44,7 +44,7 @@ class GSOType(enum.IntEnum):
     """Several datagrams; links cut them before the stack sees them."""
 
 
-@frozen
+@frozen(cache_hash=True)
 class Offload:
     """The virtio-net header's content: what the sender left to the link. Offsets count octets of the frame."""
 
