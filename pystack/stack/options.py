@@ -9,8 +9,8 @@ from pystack.errors import os_error
 
 __all__ = [
     "BROADCAST",
-    "DEFAULT_TTL",
     "CONGESTION",
+    "DEFAULT_TTL",
     "ERROR",
     "KEEPALIVE",
     "KEEPCNT",
@@ -30,12 +30,12 @@ __all__ = [
     "TYPE",
     "OptionKey",
     "decode",
-    "encode",
-    "unknown",
     "decode_name",
+    "encode",
+    "encode_name",
+    "unknown",
 ]
 
-    "encode_name",
 OptionKey: TypeAlias = tuple[int, int]
 """Level and name, as `setsockopt` takes them."""
 
@@ -57,19 +57,19 @@ KEEPINTVL: OptionKey = (socket.IPPROTO_TCP, getattr(socket, "TCP_KEEPINTVL", 5))
 KEEPCNT: OptionKey = (socket.IPPROTO_TCP, getattr(socket, "TCP_KEEPCNT", 6))
 SYNCNT: OptionKey = (socket.IPPROTO_TCP, getattr(socket, "TCP_SYNCNT", 7))
 LINGER2: OptionKey = (socket.IPPROTO_TCP, getattr(socket, "TCP_LINGER2", 8))
+CONGESTION: OptionKey = (socket.IPPROTO_TCP, getattr(socket, "TCP_CONGESTION", 13))
+"""The only one whose value is a name, not a number: `decode_name`, `encode_name`."""
 
 SYNONYMS: dict[OptionKey, OptionKey] = {UNICAST_HOPS: TTL, TCLASS: TOS}
 """IPv6's name for what IPv4 has too."""
 DEFAULT_TTL = 64
-CONGESTION: OptionKey = (socket.IPPROTO_TCP, getattr(socket, "TCP_CONGESTION", 13))
-"""The only one whose value is a name, not a number: `decode_name`, `encode_name`."""
 _RANGES = {TTL: (1, 255), TOS: (0, 255)}
 
+_NAME_OCTETS = 16
 _INT = struct.Struct("i")
 _LINGER = struct.Struct("ii")
 LINGER_OFF = -1
 """How "do not linger" is kept: other values of LINGER are seconds."""
-_NAME_OCTETS = 16
 
 
 def unknown(key: OptionKey) -> OSError:
