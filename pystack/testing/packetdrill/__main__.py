@@ -1,4 +1,4 @@
-"""`python -m pystack.testing.packetdrill FILE...`: run scripts and report failures. The status is 1 if there are any."""
+"""`python -m pystack.testing.packetdrill FILE...`: run scripts and report failures. Status 1: there were some."""
 
 import argparse
 import sys

@@ -1,5 +1,6 @@
 """The socket calls of a script, made on a stack's endpoints. Nothing here waits."""
 
+import struct
 from errno import EALREADY, EINPROGRESS
 from socket import SOCK_DGRAM, SOCK_STREAM
 
@@ -13,8 +14,9 @@ from pystack.testing.packetdrill.constants import CONSTANTS, SHUTDOWNS
 from pystack.testing.packetdrill.descriptors import Answer, Descriptor
 from pystack.testing.packetdrill.polling import Polling
 from pystack.testing.packetdrill.script import Call, Expression
+from pystack.testing.packetdrill.sockopts import LINGER
 from pystack.testing.packetdrill.values import Unsupported, number, socket_address
-from pystack.units import Ns
+from pystack.units import SECOND, Ns
 
 __all__ = ["SocketCalls"]
 
@@ -112,11 +114,26 @@ class SocketCalls(Polling):
             descriptor, attempt, now, timeout=descriptor.send_timeout, otherwise=EALREADY if again else EINPROGRESS
         )
 
-    def call_close(self, call: Call, now: Ns) -> Answer:
+    def call_close(self, call: Call, now: Ns) -> Answer | Operation[Answer]:
         (fd,) = call.arguments
-        self.get(fd).endpoint.close(now)
+        descriptor = self.get(fd)
+        endpoint = descriptor.endpoint
+        linger = self._linger_time(descriptor)
         del self.table[number(fd)]
-        return Answer()
+        endpoint.close(now)
+        if not linger or not isinstance(endpoint, StreamEndpoint):
+            return Answer()
+        stream, deadline = endpoint, now + linger
+        waiting = Operation(lambda when: None if stream.unsent and when < deadline else Answer(), None)
+        if not waiting.advance(now):
+            self.stack.timers.alarm(lambda when: None).set(deadline)
+        return waiting
+
+    def _linger_time(self, descriptor: Descriptor) -> Ns:
+        """How long close() waits for the peer's acknowledgement."""
+        raw = descriptor.endpoint.getsockopt(*LINGER, 8) if isinstance(descriptor.endpoint, StreamEndpoint) else b""
+        onoff, seconds = struct.unpack("ii", raw) if raw and isinstance(raw, bytes) else (0, 0)
+        return seconds * SECOND if onoff and descriptor.blocking else 0
 
     def call_shutdown(self, call: Call, now: Ns) -> Answer:
         fd, how = call.arguments

@@ -12,9 +12,9 @@ from pystack.testing.packetdrill.transfer import Transfers
 from pystack.testing.packetdrill.values import Unsupported, number
 from pystack.units import SECOND, US, Ns
 
-__all__ = ["SocketOptions"]
+__all__ = ["LINGER", "SocketOptions"]
 
-_LINGER = (socket.SOL_SOCKET, CONSTANTS["SO_LINGER"])
+LINGER = (socket.SOL_SOCKET, CONSTANTS["SO_LINGER"])
 _ERROR = (socket.SOL_SOCKET, CONSTANTS["SO_ERROR"])
 _RECEIVE_TIMEOUT = (socket.SOL_SOCKET, CONSTANTS["SO_RCVTIMEO"])
 _SEND_TIMEOUT = (socket.SOL_SOCKET, CONSTANTS["SO_SNDTIMEO"])
@@ -41,7 +41,7 @@ class SocketOptions(Transfers):
             raw = endpoint.getsockopt(*key, 16)
             actual = raw.partition(b"\0")[0].decode() if isinstance(raw, bytes) else str(raw)
             return Answer(0, () if actual == value else (Difference("the option's value", value, actual),))
-        if key == _LINGER:
+        if key == LINGER:
             raw = endpoint.getsockopt(*key, 8)
             lingers = struct.unpack("ii", raw) if isinstance(raw, bytes) else (raw, 0)
             wanted = _linger(value)

@@ -252,3 +252,13 @@ def test_what_is_not_supported_is_said(drill: Drill, line: str, problem: str | N
     else:
         text = drill.fails(f"+0 {line}")
         assert f"not supported: {problem}" in text or problem in text
+
+
+def test_close_waits_for_its_linger_time(drill: Drill) -> None:
+    linger = "+0 setsockopt(4, SOL_SOCKET, SO_LINGER, {onoff=1, linger=1}, 8) = 0\n"
+    drill.passes(linger + "+0...0.1 close(4) = 0\n+0 > F. 1:1(0) ack 1\n+.1 < . 1:1(0) ack 2 win 9")
+    drill.passes(linger + "+0...1 close(4) = 0\n+0 > F. 1:1(0) ack 1\n* > F. 1:1(0) ack 1\n* > F. 1:1(0) ack 1")
+
+
+def test_a_call_that_should_block_and_does_not(drill: Drill) -> None:
+    assert "the call's return came 0.200000 s too early" in drill.fails("+0...0.2 write(4, ..., 1) = 1")
