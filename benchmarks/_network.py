@@ -18,9 +18,7 @@ HERE = Path(__file__).parent
 CLONE_NEWNET = 0x40000000
 TUNSETIFF = 0x400454CA
 SIOCGIFHWADDR = 0x8927
-TUNSETOFFLOAD = 0x400454D0
-IFF_TAP, IFF_NO_PI, IFF_VNET_HDR = 0x0002, 0x1000, 0x4000
-TUN_F_CSUM, TUN_F_TSO4 = 1, 2
+IFF_TAP, IFF_NO_PI = 0x0002, 0x1000
 
 
 def ip(*arguments: str) -> None:
@@ -41,16 +39,10 @@ def enter_private_network() -> None:
         Path("/proc/sys/net", name).write_text(value)
 
 
-def open_tap(name: str, address: str, *, offload: bool = False) -> int:
-    """A new TAP device, up, with `address` (with prefix length) on the kernel's side. It goes when it is closed.
-
-    `offload`: with virtio-net headers, so that super-segments with unfinished checksums cross.
-    """
+def open_tap(name: str, address: str) -> int:
+    """A new TAP device, up, with `address` (with prefix length) on the kernel's side. It goes when it is closed."""
     descriptor = os.open("/dev/net/tun", os.O_RDWR | os.O_CLOEXEC)
-    flags = IFF_TAP | IFF_NO_PI | (IFF_VNET_HDR if offload else 0)
-    fcntl.ioctl(descriptor, TUNSETIFF, struct.pack("16sH22x", name.encode(), flags))
-    if offload:
-        fcntl.ioctl(descriptor, TUNSETOFFLOAD, TUN_F_CSUM | TUN_F_TSO4)
+    fcntl.ioctl(descriptor, TUNSETIFF, struct.pack("16sH22x", name.encode(), IFF_TAP | IFF_NO_PI))
     ip("address", "add", address, "dev", name)
     ip("link", "set", name, "up")
     return descriptor

@@ -1,13 +1,14 @@
-"""Bulk throughput through `Host` and `Socket`: each way over a TAP, with offload and without, and over the memory pair.
+"""Bulk throughput through `Host` and `Socket`: each way over TAP and AF_PACKET, and over the memory pair, at MTU 1500.
 
-Beside it, in the same run: the same program on kernel sockets over loopback, and the bare loop over the same link.
+Beside it, in the same run: the same program on kernel sockets over loopback, and a bare loop over the same link.
 """
 
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from functools import partial
 
-from _ends import KERNELS, bare_over_tap, kernel_connection, memory_pair, tap_host
+from _ends import Place, kernel_connection, memory_pair, tap, veth
 from _harness import BOTH_CORES, FIRST_CORE, SECOND_CORE, Floor, Options, Row, compare, main, pin
 from _network import enter_private_network, peer
 from _work import AnySocket, download, upload
@@ -25,50 +26,47 @@ def over(connect: Callable[[], AnySocket], program: Callable[[AnySocket, int], f
         return program(sock, total)
 
 
-def measure_tap(options: Options, port: int, *, offload: bool) -> Iterator[Row]:
-    """One core is the application's and its host's, the other the peer's."""
-    link = f"TAP, MTU {MTU}, {'virtio-net offload' if offload else 'no offload'}"
-    scale = 10 if offload else 1
-    ours, kernels, bares = options.size(100 * scale * MB), options.size(2000 * MB), options.size(200 * scale * MB)
+def measure_link(
+    options: Options,
+    port: int,
+    link: str,
+    place: AbstractContextManager[Place],
+    size: int,
+    floor: Floor | None = None,
+) -> Iterator[Row]:
+    """Both ways over one link; `size`: the octets that ours moves in a full run, the bare loop moves twice as many."""
+    ours, bares, kernels = options.size(size), options.size(2 * size), options.size(2000 * MB)
     kernel = partial(kernel_connection, port)
-    with tap_host(MTU, offload=offload) as host, bare_over_tap(MTU, port, offload=offload) as bare:
-        tap = partial(host.create_connection, (KERNELS, port), timeout=60)
-        for way, program, bare_program in (("in", download, bare.download), ("out", upload, bare.upload)):
+    with place as ends:
+        connect = partial(ends.host.create_connection, (ends.kernel, port), timeout=60)
+        for way, program, bare in (("in", download, ends.bare.download), ("out", upload, ends.bare.upload)):
+            references = {"kernel sockets": partial(over, kernel, program, kernels), "bare loop": partial(bare, bares)}
             yield compare(
-                f"bulk {way}, {link}",
-                "MB/s",
-                options,
-                partial(over, tap, program, ours),
-                {
-                    "kernel sockets": partial(over, kernel, program, kernels),
-                    "bare loop": partial(bare_program, bares),
-                },
-                None if offload else FLOOR,
+                f"bulk {way}, {link}", "MB/s", options, partial(over, connect, program, ours), references, floor
             )
 
 
 def measure_memory(options: Options, port: int) -> Iterator[Row]:
     """Both hosts in this process, on both cores."""
-    ours, kernels = options.size(100 * MB), options.size(2000 * MB)
-    with memory_pair(MTU) as connect:
-        yield compare(
-            f"bulk, memory pair, MTU {MTU}, one process",
-            "MB/s",
-            options,
-            partial(over, connect, download, ours),
-            {
-                "kernel sockets": partial(over, partial(kernel_connection, port), download, kernels),
-                "bare loop": partial(bare_memory, ours, MTU),
-            },
-        )
+    size = options.size(100 * MB)
+    kernel = partial(over, partial(kernel_connection, port), download, options.size(2000 * MB))
+    with memory_pair(MTU, offload=False) as connect:
+        bare = partial(bare_memory, size, MTU)
+        references = {"kernel sockets": kernel, "bare loop": bare}
+        yield compare("bulk, memory pair", "MB/s", options, partial(over, connect, download, size), references)
+    with memory_pair(MTU, offload=True) as connect:
+        ours = partial(over, connect, download, 10 * size)
+        yield compare("bulk, memory pair, offload", "MB/s", options, ours, {"kernel sockets": kernel})
 
 
 def measure(options: Options) -> Iterator[Row]:
+    """One core is the application's and its host's, the other the peer's."""
     enter_private_network()
     pin(FIRST_CORE)
     with peer("_peer", str(SECOND_CORE)) as port:
-        yield from measure_tap(options, port, offload=False)
-        yield from measure_tap(options, port, offload=True)
+        yield from measure_link(options, port, "TAP", tap(MTU, port, offload=False), 100 * MB, FLOOR)
+        yield from measure_link(options, port, "TAP, offload", tap(MTU, port, offload=True), 1000 * MB)
+        yield from measure_link(options, port, "AF_PACKET on a veth, offload", veth(MTU, port), 1000 * MB)
         pin(*BOTH_CORES)
         yield from measure_memory(options, port)
 

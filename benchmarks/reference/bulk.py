@@ -15,6 +15,8 @@ __all__ = ["Bare", "memory"]
 
 BURST = 32
 """Segments built between two looks for ACKs."""
+LARGEST = 2048
+"""Octets that the longest frame fits in."""
 PATIENCE = 5000
 """Milliseconds without a frame after which a run has failed: a lost segment is not sent again."""
 
@@ -35,79 +37,65 @@ class Bare:
     def __attrs_post_init__(self) -> None:
         self.poller.register(self.descriptor, select.POLLIN)
 
-    def get(self) -> bytes:
-        return os.read(self.descriptor, 2048)
-
-    def put(self, frame: bytes) -> None:
-        os.write(self.descriptor, frame)
-
-    def wait(self) -> bytes:
+    def read(self) -> bytes:
         """The next frame. Raises `TimeoutError`."""
         if not self.poller.poll(PATIENCE):
             raise TimeoutError("the bare loop lost a frame")
-        return self.get()
-
-    def receiver(self, flow: Tuple, snd_nxt: int, rcv_nxt: int) -> Receiver:
-        return Receiver(flow, snd_nxt, rcv_nxt)
-
-    def sender(self, flow: Tuple, snd_nxt: int, rcv_nxt: int, total: int, shift: int) -> Sender:
-        return Sender(flow, snd_nxt, rcv_nxt, total, self.mtu, shift)
-
-    def send_next(self, sender: Sender) -> bool:
-        """Send one more segment, if there is one."""
-        segment = sender.next()
-        if segment is None:
-            return False
-        self.put(segment)
-        return True
+        return os.read(self.descriptor, LARGEST)
 
     def open(self, work: bytes) -> tuple[Tuple, int, int, int]:
         """Connect and send the request. Gives the flow, both next sequence numbers and the peer's window shift."""
         self.port += 1
         host, port = self.remote
         flow = Tuple(self.macs, int(IPv4Address(self.local)), int(IPv4Address(host)), self.port, port)
-        self.put(syn(flow, self.mtu))
+        os.write(self.descriptor, syn(flow, self.mtu))
         while True:
-            frame = self.wait()
-            segment = parse(flow, frame, verify=False)
+            frame = self.read()
+            segment = parse(flow, frame)
             if segment and segment[2] == SYN | ACK:
                 break
         rcv_nxt = (segment[0] + 1) & 0xFFFFFFFF
-        self.put(build(flow, 1, rcv_nxt, ACK | PSH, b"", work))
-        options = bytes(frame[HEADERS.size :])
+        os.write(self.descriptor, build(flow, 1, rcv_nxt, ACK | PSH, b"", work))
+        options = frame[HEADERS.size :]
         shift = options[options.index(b"\x03\x03") + 2]
         return flow, 1 + len(work), rcv_nxt, shift
 
     def reset(self, end: Receiver | Sender) -> None:
-        self.put(build(end.flow, end.snd_nxt, end.rcv_nxt, RST | ACK))
+        os.write(self.descriptor, build(end.flow, end.snd_nxt, end.rcv_nxt, RST | ACK))
 
     def download(self, total: int) -> float:
         """MB/s of receiving `total` octets."""
+        descriptor = self.descriptor
         begun = time.perf_counter()
         flow, snd_nxt, rcv_nxt, _ = self.open(request(DOWNLOAD, total))
-        receiver = self.receiver(flow, snd_nxt, rcv_nxt)
-        get, take, put = self.get, receiver.take, self.put
+        receiver = Receiver(flow, snd_nxt, rcv_nxt)
+        take = receiver.take
         while receiver.received < total:
-            acknowledgment = take(get())
+            acknowledgment = take(os.read(descriptor, LARGEST))
             if acknowledgment:
-                put(acknowledgment)
+                os.write(descriptor, acknowledgment)
         elapsed = time.perf_counter() - begun
         self.reset(receiver)
         return total / elapsed / 1e6
 
     def upload(self, total: int) -> float:
         """MB/s of sending `total` octets, until the peer has acknowledged them all."""
+        descriptor = self.descriptor
         begun = time.perf_counter()
         flow, snd_nxt, rcv_nxt, shift = self.open(request(UPLOAD, total))
-        sender = self.sender(flow, snd_nxt, rcv_nxt, total, shift)
-        poll, get, take, send_next = self.poller.poll, self.get, sender.take, self.send_next
+        sender = Sender(flow, snd_nxt, rcv_nxt, total, self.mtu, shift)
+        poll = self.poller.poll
         while not sender.done:
+            segment = None
             for _ in range(BURST):
-                if not send_next(sender):
-                    take(self.wait())
+                segment = sender.next()
+                if segment is None:
                     break
+                os.write(descriptor, segment)
+            if segment is None:
+                sender.take(self.read())
             while poll(0):
-                take(get())
+                sender.take(os.read(descriptor, LARGEST))
         elapsed = time.perf_counter() - begun
         self.reset(sender)
         return total / elapsed / 1e6
