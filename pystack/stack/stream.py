@@ -285,9 +285,6 @@ class StreamEndpoint(Endpoint):
         return address_text(address), port
 
     @override
-    def _set_option(self, key: OptionKey, value: int) -> None:
-        if key == options.TTL:
-    @override
     def setsockopt(self, level: int, name: int, value: int | bytes) -> None:
         """As every socket's; TCP_CONGESTION takes the name of a registered congestion control as bytes, and raises
         ENOENT when there is none."""
@@ -308,6 +305,9 @@ class StreamEndpoint(Endpoint):
         self._check_open()
         return options.encode_name(self._settings.tcp.congestion, buflen)
 
+    @override
+    def _set_option(self, key: OptionKey, value: int) -> None:
+        if key == options.TTL:
             self._change(evolve(self._settings, ttl=value))
         elif key == options.TOS:
             self._change(evolve(self._settings, tos=value))
