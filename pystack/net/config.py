@@ -40,6 +40,10 @@ class NetConfig:
     path_mtu_age: Ns = 600 * SECOND
     """After so long a lowered path MTU is forgotten, so that an increase is found (RFC 1191, 6.3)."""
 
+    accept_source_routes: bool = False
+    """Take datagrams that come by a source route, and answer by the same way (RFC 1122, 3.2.1.8). Whoever chooses the
+    way can read what goes over it and speak in another's name, so that RFC 7126, 4.3 and 4.4, wants them dropped."""
+
     icmp_error_rate: int = 1000
     """ICMP errors a second, all destinations together (RFC 1812, 4.3.2.8)."""
     icmp_error_burst: int = 50

@@ -140,7 +140,7 @@ class ICMP(ABC):
 
     def _way_back(self, packet: IPPacket, src: bytes) -> Path | None:
         try:
-            return self.paths.path(packet.src, src, broadcast=False)
+            return self.paths.path(packet.src, src, broadcast=False, route=packet.route)
         except OSError:
             self.counters["icmp.unanswerable"] += 1
             return None

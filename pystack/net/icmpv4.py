@@ -10,6 +10,7 @@ from pystack.errors import DecodeError
 from pystack.net.icmp import ICMP, Meaning, Quote
 from pystack.net.packet import IPPacket
 from pystack.net.pathmtu import plateau_below
+from pystack.net.sourceroute import final_destination
 from pystack.units import Ns
 from pystack.wire.icmp import ICMP as HEADER
 from pystack.wire.icmpv4 import ICMPv4Type, UnreachableCode
@@ -90,9 +91,9 @@ class ICMPv4(ICMP):
 
     @override
     def _read_quote(self, octets: bytes) -> Quote:
-        header_octets, _, total_length, _, fragment, _, protocol, _, src, dst = unpack_ipv4(octets)
+        header_octets, _, total_length, _, fragment, _, protocol, _, src, _ = unpack_ipv4(octets)
         transport = b"" if fragment & 0x1FFF else octets[header_octets:]
-        return Quote(src, dst, protocol, total_length, transport)
+        return Quote(src, final_destination(octets), protocol, total_length, transport)
 
     @override
     def _meaning(self, kind: int, code: int, rest: int, quote: Quote) -> Meaning:

@@ -21,6 +21,8 @@ class Interface:
     """The link's, read once."""
     counters: Counter[str]
     queue_limit: int
+    accept_source_routes: bool = False
+    """False: what comes by a source route is dropped."""
     is_loopback: bool = False
     """This host's own: 127/8, ::1 and our addresses."""
     addresses: list[InterfaceAddress] = field(factory=list)

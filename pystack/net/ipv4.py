@@ -2,24 +2,22 @@
 
 import struct
 
-from typing_extensions import Buffer
+from typing_extensions import Buffer, override
 
 from pystack.errors import DecodeError
 from pystack.link.base import Checksum, Frame
 from pystack.net.family import IPV4
 from pystack.net.interface import Interface
 from pystack.net.packet import IPPacket, first_octets
+from pystack.net.sourceroute import route_back
 from pystack.wire.checksum import ones_sum
 from pystack.wire.ipv4 import IPv4Flags, pack_ipv4, unpack_ipv4
-from pystack.wire.ipv4_options import IPv4Option, parse_ipv4_options
 
-__all__ = ["HeaderTemplate", "accept_ipv4"]
+__all__ = ["HeaderTemplate", "OptionsTemplate", "accept_ipv4"]
 
 DONT_FRAGMENT = IPv4Flags.DF.value << 13
 _FRAGMENT = 0x3FFF
 """More-fragments flag and offset: both zero in a whole datagram."""
-
-_SOURCE_ROUTES = (IPv4Option.LOOSE_SOURCE_ROUTE, IPv4Option.STRICT_SOURCE_ROUTE)
 
 
 def accept_ipv4(frame: Frame, view: memoryview, interface: Interface, link_broadcast: bool) -> IPPacket:
@@ -46,8 +44,10 @@ def accept_ipv4(frame: Frame, view: memoryview, interface: Interface, link_broad
         payload = first_octets((view[octets:], *buffers[1:]), total_length - octets, "ipv4.truncated")
     if fragment & _FRAGMENT:
         raise DecodeError("ipv4.fragment")
+    route = None
     if octets > IPV4.header_octets:
-        _check_options(header)
+        # Other options are tolerated and ignored.
+        route = route_back(header[IPV4.header_octets :], src, allowed=interface.accept_source_routes)
     broadcast = interface.destinations.get(dst)
     if broadcast is None:
         if not (interface.is_loopback and dst[0] == 127):
@@ -73,13 +73,8 @@ def accept_ipv4(frame: Frame, view: memoryview, interface: Interface, link_broad
         gso_size,
         interface,
         broadcast or link_broadcast,
+        route,
     )
-
-
-def _check_options(header: memoryview) -> None:
-    """Options are tolerated and ignored, but a source route makes us a stepping stone (RFC 7126, 4.3 and 4.4)."""
-    if any(option.type in _SOURCE_ROUTES for option in parse_ipv4_options(header[IPV4.header_octets :])):
-        raise DecodeError("ipv4.source_route")
 
 
 _HEADER = struct.Struct("!2sH6sH8s")
@@ -93,9 +88,9 @@ class HeaderTemplate:
 
     __slots__ = ("_addresses", "_middle", "_start", "_sum")
 
-    def __init__(self, src: bytes, dst: bytes, protocol: int, ttl: int, tos: int) -> None:
-        blank = pack_ipv4(src, dst, protocol, 0, 0, DONT_FRAGMENT, ttl, tos)
-        self._start, _, self._middle, checksum, self._addresses = _HEADER.unpack(blank)
+    def __init__(self, src: bytes, dst: bytes, protocol: int, ttl: int, tos: int, options: bytes = b"") -> None:
+        blank = pack_ipv4(src, dst, protocol, 0, 0, DONT_FRAGMENT, ttl, tos, options)
+        self._start, _, self._middle, checksum, self._addresses = _HEADER.unpack_from(blank)
         self._sum = 0xFFFF - checksum
 
     def build(self, total_length: int) -> bytes:
@@ -108,3 +103,21 @@ class HeaderTemplate:
         middle = identification.to_bytes(2, "big") + bytes(2) + self._middle[4:]
         checksum = -(self._sum - DONT_FRAGMENT + identification + total_length) % 0xFFFF
         return _HEADER.pack(self._start, total_length, middle, checksum, self._addresses)
+
+
+class OptionsTemplate(HeaderTemplate):
+    """One with IP options."""
+
+    __slots__ = ("_options",)
+
+    def __init__(self, src: bytes, dst: bytes, protocol: int, ttl: int, tos: int, options: bytes) -> None:
+        super().__init__(src, dst, protocol, ttl, tos, options)
+        self._options = options
+
+    @override
+    def build(self, total_length: int) -> bytes:
+        return super().build(total_length) + self._options
+
+    @override
+    def build_fragmentable(self, total_length: int, identification: int) -> bytes:
+        return super().build_fragmentable(total_length, identification) + self._options

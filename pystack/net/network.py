@@ -29,6 +29,7 @@ from pystack.net.path import Path
 from pystack.net.paths import Paths
 from pystack.net.ratelimit import TokenBucket
 from pystack.net.routes import Route
+from pystack.net.sourceroute import SourceRoute, final_destination
 from pystack.units import Ns
 from pystack.wire.ethernet import ETHERNET, EtherType, VLANTag, unpack_ethernet
 from pystack.wire.ipv4 import unpack_ipv4
@@ -149,7 +150,10 @@ class Network:
 
     def _interface(self, link: Link, name: str, *, is_loopback: bool = False) -> Interface:
         capabilities = link.capabilities
-        interface = Interface(name, link, capabilities, self.counters, self.config.transmit_queue, is_loopback)
+        config = self.config
+        interface = Interface(
+            name, link, capabilities, self.counters, config.transmit_queue, config.accept_source_routes, is_loopback
+        )
         if capabilities.medium is Medium.ETHERNET:
             if capabilities.mac is None:
                 raise ValueError(f"{name}: an Ethernet link must have a MAC address")
@@ -168,10 +172,13 @@ class Network:
 
     # --- paths
 
-    def path(self, dst: bytes, src: bytes | None = None, *, broadcast: bool = False) -> Path:
-        """The way to `dst`, from `src` if given. Raises `OSError`: ENETUNREACH, EADDRNOTAVAIL (`src` is not ours),
-        EACCES (a broadcast address without `broadcast`), EINVAL (nobody's address), EAFNOSUPPORT."""
-        return self._paths.path(dst, src, broadcast=broadcast)
+    def path(
+        self, dst: bytes, src: bytes | None = None, *, broadcast: bool = False, route: SourceRoute | None = None
+    ) -> Path:
+        """The way to `dst`, from `src` if given, and over IPv4 by `route`. Raises `OSError`: ENETUNREACH, EADDRNOTAVAIL
+        (`src` is not ours), EACCES (a broadcast address without `broadcast`), EINVAL (nobody's address),
+        EAFNOSUPPORT."""
+        return self._paths.path(dst, src, broadcast=broadcast, route=route)
 
     def refresh(self, path: Path) -> Path:
         """`path`, or its successor if interfaces or routes have changed. Raises as `path`."""
@@ -321,7 +328,8 @@ class Network:
         """Nobody answered for the next hop: each flow with a packet waiting learns it, once."""
         told = set()
         for waiting in neighbour.waiting:
-            octets, _, _, _, _, _, protocol, _, src, dst = unpack_ipv4(waiting.packet)
+            octets, _, _, _, _, _, protocol, _, src, _ = unpack_ipv4(waiting.packet)
+            dst = final_destination(waiting.packet)
             quote = waiting.packet[octets:]
             flow = (src, dst, protocol, quote[:4])
             if flow not in told:

@@ -8,6 +8,7 @@ from pystack.link.base import Checksum, Frame, Medium, Offload
 from pystack.link.normalise import normalise
 from pystack.net.address import address_text
 from pystack.net.interface import Interface
+from pystack.net.sourceroute import SourceRoute
 from pystack.wire.protocol import IPProtocol
 
 __all__ = ["IPPacket", "first_octets"]
@@ -40,6 +41,8 @@ class IPPacket:
     interface: Interface
     broadcast: bool
     """It came by link or IP broadcast or multicast: it must cause neither an error nor a RST."""
+    route: SourceRoute | None = None
+    """The way back, if it came by a source route."""
 
     def datagram(self, limit: int) -> bytes:
         """The first `limit` octets of the datagram, header included: what an ICMP error quotes. A checksum that was

@@ -9,6 +9,7 @@ from pystack.net.family import family_of
 from pystack.net.interface import Interface
 from pystack.net.neighbour import NeighbourCache
 from pystack.net.pathmtu import PathMTUs
+from pystack.net.sourceroute import SourceRoute
 from pystack.wire.ethernet import ETHERNET
 
 __all__ = ["Path"]
@@ -35,12 +36,14 @@ class Path:
     link_header: bytes
     generation: int
     _path_mtus: PathMTUs
+    route: SourceRoute | None = None
+    """Where packets go before they go to `dst`."""
     link_length: int = field(init=False)
     """Octets of link header."""
     link_mtu: int = field(init=False)
     """Octets of IP packet that the first link takes."""
     header_octets: int = field(init=False)
-    """Octets of IP header."""
+    """Octets of IP header, options included."""
     gso_type: GSOType = field(init=False)
     """How TCP super-segments on this path are marked."""
     _templates: dict[int, ipv4.HeaderTemplate | ipv6.HeaderTemplate] = field(init=False, factory=dict)
@@ -48,6 +51,8 @@ class Path:
     def __attrs_post_init__(self) -> None:
         family = family_of(self.dst)
         self.header_octets, self.gso_type = family.header_octets, family.gso_type
+        if self.route is not None:
+            self.header_octets += self.route.octets
         self.link_mtu = min(self.interface.capabilities.mtu, MAX_DATAGRAM)
         self.link_length = len(self.link_header) if self.neighbours is None else ETHERNET.size
 
@@ -69,9 +74,16 @@ class Path:
     def _template(self, protocol: int, ttl: int, tos: int) -> ipv4.HeaderTemplate | ipv6.HeaderTemplate:
         if len(self._templates) >= TEMPLATES:
             self._templates.clear()
-        make = ipv4.HeaderTemplate if len(self.dst) == 4 else ipv6.HeaderTemplate
-        template = self._templates[protocol << 16 | ttl << 8 | tos] = make(self.src, self.dst, protocol, ttl, tos)
+        template = self._templates[protocol << 16 | ttl << 8 | tos] = self._make_template(protocol, ttl, tos)
         return template
+
+    def _make_template(self, protocol: int, ttl: int, tos: int) -> ipv4.HeaderTemplate | ipv6.HeaderTemplate:
+        if len(self.dst) == 16:
+            return ipv6.HeaderTemplate(self.src, self.dst, protocol, ttl, tos)
+        if self.route is None:
+            return ipv4.HeaderTemplate(self.src, self.dst, protocol, ttl, tos)
+        options = self.route.options(self.dst)
+        return ipv4.OptionsTemplate(self.src, self.route.hops[0], protocol, ttl, tos, options)
 
     def __repr__(self) -> str:
         via = "" if self.next_hop == self.dst else f" via {address_text(self.next_hop)}"

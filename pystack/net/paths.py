@@ -2,7 +2,7 @@
 
 from errno import EACCES, EADDRINUSE, EADDRNOTAVAIL, EAFNOSUPPORT, EINVAL, ENETUNREACH
 
-from attrs import define, field
+from attrs import define, evolve, field
 
 from pystack.errors import os_error
 from pystack.link.base import Medium
@@ -14,6 +14,7 @@ from pystack.net.neighbour import NeighbourCache
 from pystack.net.path import Path
 from pystack.net.pathmtu import PathMTUs
 from pystack.net.routes import Route, RouteTable
+from pystack.net.sourceroute import SourceRoute
 from pystack.wire.ethernet import EtherType, pack_ethernet
 from pystack.wire.mac import BROADCAST
 
@@ -132,9 +133,11 @@ class Paths:
     def refresh(self, path: Path) -> Path:
         if path.generation == self.generation:
             return path
-        return self.path(path.dst, path.src, broadcast=path.broadcast)
+        return self.path(path.dst, path.src, broadcast=path.broadcast, route=path.route)
 
-    def path(self, dst: bytes, src: bytes | None, *, broadcast: bool) -> Path:
+    def path(self, dst: bytes, src: bytes | None, *, broadcast: bool, route: SourceRoute | None = None) -> Path:
+        if route is not None and len(dst) == 4:
+            return self._by_source_route(dst, src, route)
         path = self._cache.get((dst, src))
         if path is None:
             path = self._choose(dst, src)
@@ -208,6 +211,19 @@ class Paths:
             src = family.source(addresses, dst, dst) if addresses else family.any
         everybody = dst == LIMITED_BROADCAST
         return self._path(src, dst, interface, dst, link_header=_group_header(interface, dst), broadcast=everybody)
+
+    def _by_source_route(self, dst: bytes, src: bytes | None, route: SourceRoute) -> Path:
+        """As to the first hop, which knows the way on. Raises EINVAL for what no datagram can visit."""
+        for stop in (*route.hops, dst):
+            if IPV4.is_group(stop) or IPV4.is_reserved(stop) or self.is_local(stop):
+                raise os_error(EINVAL, f"{address_text(stop)} is not a stop on the way to another host")
+        first = route.hops[0]
+        way = self._choose(first, src)
+        if way.broadcast:
+            raise os_error(EACCES, f"{address_text(first)} is a broadcast address: a source route visits hosts")
+        if route.strict and way.next_hop != first:
+            raise os_error(ENETUNREACH, f"a strict source route must begin at a neighbour, not {address_text(first)}")
+        return evolve(way, dst=dst, route=route)
 
     def _path(
         self,

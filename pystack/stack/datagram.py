@@ -8,6 +8,7 @@ from typing_extensions import Buffer, override
 
 from pystack.errors import os_error
 from pystack.net.path import Path
+from pystack.net.sourceroute import SourceRoute
 from pystack.stack import options
 from pystack.stack.endpoint import Address, Endpoint, address_text, check_port
 from pystack.stack.flow import flow_key
@@ -40,6 +41,7 @@ class DatagramEndpoint(Endpoint):
         self._path: Path | None = None
         self._peer: tuple[bytes, int] | None = None
         self._key = b""
+        self._route: SourceRoute | None = None
         self._charged = 0
         self._read_shut = False
         self._write_shut = False
@@ -72,7 +74,10 @@ class DatagramEndpoint(Endpoint):
     def _path_to(self, remote: bytes) -> Path:
         source = self._binding.address if self._binding is not None else self._any
         return self._stack.network.path(
-            remote or self._stack.loopback(source), source or None, broadcast=bool(self.option(options.BROADCAST))
+            remote or self._stack.loopback(source),
+            source or None,
+            broadcast=bool(self.option(options.BROADCAST)),
+            route=self._route,
         )
 
     def _disconnect(self) -> None:
@@ -151,6 +156,14 @@ class DatagramEndpoint(Endpoint):
         self._read_shut |= how in (SHUT_RD, SHUT_RDWR)
         self._write_shut |= how in (SHUT_WR, SHUT_RDWR)
         self._advance(now)
+
+    @override
+    def _set_route(self, route: SourceRoute | None) -> None:
+        if self._path is not None and self._peer is not None:
+            self._path = self._stack.network.path(
+                self._path.dst, self._path.src, broadcast=self._path.broadcast, route=route
+            )
+        self._route = route
 
     @override
     def _set_option(self, key: OptionKey, value: int) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, ClassVar, TypeAlias, TypeVar
 
 from pystack.errors import os_error
 from pystack.net.interface import Interface
+from pystack.net.sourceroute import SourceRoute
 from pystack.stack import options
 from pystack.stack.operation import Operation
 from pystack.stack.options import OptionKey
@@ -73,6 +74,7 @@ class Endpoint(ABC):
         self._alarm = stack.timers.alarm(self._advance)
         self._binding: Binding | None = None
         self._options: dict[OptionKey, int] = {}
+        self._ip_options = b""
         self._pending_error: OSError | None = None
         self.closed = False
         stack.enlist(self)
@@ -161,13 +163,24 @@ class Endpoint(ABC):
         """Raises ENOPROTOOPT for an option this kind of socket does not have, EINVAL for a value it cannot take."""
         self._check_open()
         key = options.SYNONYMS.get((level, name), (level, name))
-        self._set_option(key, options.decode(key, value))
+        if key == options.IP_OPTIONS:
+            self._set_route(options.decode_route(value))
+            self._ip_options = bytes(value)
+        else:
+            self._set_option(key, options.decode(key, value))
 
     def getsockopt(self, level: int, name: int, buflen: int = 0) -> int | bytes:
         """The value; with `buflen` as that many octets of what C would see. Raises ENOPROTOOPT."""
         self._check_open()
         key = options.SYNONYMS.get((level, name), (level, name))
+        if key == options.IP_OPTIONS:
+            return self._ip_options[:buflen] if buflen else self._ip_options
         return options.encode(key, self._get_option(key), buflen)
+
+    @abstractmethod
+    def _set_route(self, route: SourceRoute | None) -> None:
+        """What is sent from now on goes by `route`, if it is IPv4. Raises `OSError` if that cannot be."""
+        ...
 
     def _set_option(self, key: OptionKey, value: int) -> None:
         """A subclass acts on the options that take effect at once, and leaves the others to this one."""

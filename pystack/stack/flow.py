@@ -5,6 +5,7 @@ from collections.abc import Callable
 from attrs import define, frozen
 
 from pystack.net.path import Path
+from pystack.net.sourceroute import SourceRoute
 from pystack.stack.timers import Alarm
 from pystack.transport.tcp.config import TCPConfig
 from pystack.transport.tcp.connection import TCPConnection
@@ -12,10 +13,10 @@ from pystack.transport.tcp.listener import Listener
 from pystack.transport.tcp.timewait import TimeWait
 from pystack.units import Ns
 
-__all__ = ["DEFAULT_MSS", "HEADERS", "Flow", "Lingering", "ListeningPort", "flow_key", "ports_of", "super_segment"]
+__all__ = ["DEFAULT_MSS", "TCP_HEADER", "Flow", "Lingering", "ListeningPort", "flow_key", "ports_of", "super_segment"]
 
-HEADERS = {4: 40, 16: 60}
-"""Octets of IP and TCP header without options, by the length of an address."""
+TCP_HEADER = 20
+"""Octets, without options."""
 DEFAULT_MSS = {4: 536, 16: 1220}
 """What a peer is taken to accept when it does not say, by the length of an address (RFC 9293, section 3.7.1)."""
 OPTIONS_MAX = 40
@@ -28,6 +29,8 @@ class Settings:
     tcp: TCPConfig
     ttl: int = 64
     tos: int = 0
+    route: SourceRoute | None = None
+    """Before what the peer's segments say."""
 
 
 @define(eq=False)
@@ -46,6 +49,8 @@ class Flow:
     """Octets of IP packet that the connection knows the path to take."""
     tso: int = 0
     """Octets of payload that the link takes in one super-segment; 0: it takes none."""
+    passive: bool = False
+    """It began with the peer's SYN: the way that its segments come is the way back."""
     listener: "ListeningPort | None" = None
     """Where it waits until it is accepted."""
     on_progress: Callable[[Ns], None] | None = None
@@ -107,4 +112,4 @@ def super_segment(path: Path) -> int:
     capabilities = path.interface.capabilities
     if not capabilities.tx_checksum:  # whoever cuts must finish the checksums
         return 0
-    return max(0, capabilities.tso - HEADERS[len(path.dst)] - OPTIONS_MAX)
+    return max(0, capabilities.tso - path.header_octets - TCP_HEADER - OPTIONS_MAX)

@@ -6,12 +6,14 @@ from errno import EINVAL, ENOPROTOOPT
 from typing import TypeAlias
 
 from pystack.errors import os_error
+from pystack.net.sourceroute import SourceRoute
 
 __all__ = [
     "BROADCAST",
     "CONGESTION",
     "DEFAULT_TTL",
     "ERROR",
+    "IP_OPTIONS",
     "KEEPALIVE",
     "KEEPCNT",
     "KEEPIDLE",
@@ -31,6 +33,7 @@ __all__ = [
     "OptionKey",
     "decode",
     "decode_name",
+    "decode_route",
     "encode",
     "encode_name",
     "unknown",
@@ -49,6 +52,7 @@ ERROR: OptionKey = (socket.SOL_SOCKET, socket.SO_ERROR)
 TYPE: OptionKey = (socket.SOL_SOCKET, socket.SO_TYPE)
 TTL: OptionKey = (socket.IPPROTO_IP, socket.IP_TTL)
 TOS: OptionKey = (socket.IPPROTO_IP, socket.IP_TOS)
+IP_OPTIONS: OptionKey = (socket.IPPROTO_IP, getattr(socket, "IP_OPTIONS", 4))
 UNICAST_HOPS: OptionKey = (socket.IPPROTO_IPV6, getattr(socket, "IPV6_UNICAST_HOPS", 16))
 TCLASS: OptionKey = (socket.IPPROTO_IPV6, getattr(socket, "IPV6_TCLASS", 67))
 NODELAY: OptionKey = (socket.IPPROTO_TCP, socket.TCP_NODELAY)
@@ -90,6 +94,16 @@ def decode(key: OptionKey, value: int | bytes) -> int:
         onoff, seconds = _LINGER.unpack(value)
         return int(seconds) if onoff else LINGER_OFF
     return _checked(key, int(_INT.unpack(value)[0]))
+
+
+def decode_route(value: int | bytes) -> SourceRoute | None:
+    """What IP_OPTIONS asks for: one source route, or no option at all. Raises EINVAL."""
+    if isinstance(value, int):
+        raise os_error(EINVAL, "IP_OPTIONS takes octets: a source route, or none")
+    try:
+        return SourceRoute.parse(value)
+    except ValueError as error:
+        raise os_error(EINVAL, str(error)) from None
 
 
 def _checked(key: OptionKey, number: int) -> int:

@@ -9,6 +9,7 @@ from attrs import evolve, frozen
 from typing_extensions import Buffer, override
 
 from pystack.errors import os_error
+from pystack.net.sourceroute import SourceRoute
 from pystack.stack import options
 from pystack.stack.endpoint import Address, Endpoint, address_text, check_port
 from pystack.stack.flow import Flow, ListeningPort, Settings
@@ -70,7 +71,8 @@ class StreamEndpoint(Endpoint):
         source, local_port = (self._binding.address, self._binding.port) if self._binding else (self._any, None)
         if remote and ip_address(remote).is_multicast:
             raise os_error(ENETUNREACH, f"{address_text(remote)} is a group; TCP connects to one host")
-        path = self._stack.network.path(remote or self._stack.loopback(source), source or None)
+        target = remote or self._stack.loopback(source)
+        path = self._stack.network.path(target, source or None, route=self._settings.route)
         self._adopt(self._stack.tcp.open(path, local_port, port, self._settings, now))
 
     def try_connected(self, now: Ns) -> bool | None:
@@ -113,6 +115,7 @@ class StreamEndpoint(Endpoint):
         child = StreamEndpoint(self._stack, flow)
         child._settings = self._settings
         child._options = dict(self._options)
+        child._ip_options = self._ip_options
         return child
 
     def _adopt(self, flow: Flow) -> None:
@@ -323,6 +326,12 @@ class StreamEndpoint(Endpoint):
         if key == options.TOS:
             return self._settings.tos
         return _SETTINGS[key].read(self._settings.tcp) if key in _SETTINGS else super()._get_option(key)
+
+    @override
+    def _set_route(self, route: SourceRoute | None) -> None:
+        if self._flow is not None:
+            self._stack.tcp.reroute(self._flow, route)
+        self._change(evolve(self._settings, route=route))
 
     def _change(self, settings: Settings) -> None:
         self._settings = settings

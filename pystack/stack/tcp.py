@@ -10,16 +10,18 @@ from attrs import define, field
 from pystack.errors import DecodeError, os_error
 from pystack.link.base import Checksum
 from pystack.net.errors import PathError
+from pystack.net.family import family_of
 from pystack.net.interface import Interface
 from pystack.net.network import Network
 from pystack.net.packet import IPPacket
 from pystack.net.path import Path
+from pystack.net.sourceroute import SourceRoute
 from pystack.stack.claims import PortClaims
 from pystack.stack.config import StackConfig
 from pystack.stack.failure import failure_of
 from pystack.stack.flow import (
     DEFAULT_MSS,
-    HEADERS,
+    TCP_HEADER,
     Flow,
     Lingering,
     ListeningPort,
@@ -176,10 +178,26 @@ class TCPService:
         if segment.length and self.memory.exhausted and flow.charged >= GUARANTEED:
             self.counters["tcp.memory"] += 1
             return
+        if packet.route is not None:
+            self._follow(flow, packet.route, segment)
         flow.connection.on_segment(segment, now)
         if not flow.touched:
             flow.touched = True
             self._touched.append(flow)
+
+    def _follow(self, flow: Flow, route: SourceRoute, segment: Segment) -> None:
+        """A segment in the window came by another way than those before it (SHLD-24)."""
+        connection = flow.connection
+        offset = segment.seq - connection.rcv_nxt & 0xFFFF_FFFF
+        if flow.passive and flow.settings.route is None and offset <= connection.rcv_wnd:
+            with suppress(OSError):
+                self.reroute(flow, route)
+
+    def reroute(self, flow: Flow, route: SourceRoute | None) -> None:
+        """Send by `route` from now on. Raises as `Network.path`."""
+        if route != flow.path.route:
+            flow.path = self.network.path(flow.path.dst, flow.path.src, route=route)
+            flow.tso, flow.mtu = super_segment(flow.path), 0
 
     def _deliver_unknown(self, key: bytes, segment: Segment, packet: IPPacket, now: Ns) -> None:
         """A segment of no living connection: TIME-WAIT's, a listener's, or nobody's."""
@@ -223,11 +241,11 @@ class TCPService:
         self, listening: ListeningPort, key: bytes, syn: Segment, packet: IPPacket, now: Ns
     ) -> None:
         """SYN-ACK without memory (RFC 4987, section 3.6): what a connection would answer, its numbers replaced."""
-        path = self._path_back(packet)
+        path = self._path_back(packet, listening.settings)
         if path is None:
             return
         local_port, remote_port = ports_of(key)
-        connection = self._new_connection(path, local_port, remote_port, listening.settings, 0)
+        connection = self._new_connection(path, local_port, remote_port, listening.settings, 0, now)
         connection.listen()
         connection.on_segment(syn, now)
         for syn_ack in connection.take_output(now, 1):
@@ -263,7 +281,7 @@ class TCPService:
     ) -> Flow | None:
         """A connection in LISTEN for what `packet` brings, in place of one in TIME-WAIT, if there is one: it then
         begins beyond the old one's numbers (MAY-2). None: there is no way back."""
-        path = self._path_back(packet)
+        path = self._path_back(packet, listening.settings)
         if path is None:
             return None
         lingering = self._lingering.get(key)
@@ -273,6 +291,7 @@ class TCPService:
         local_port, remote_port = ports_of(key)
         self.claims.acquire(path.interface, path.src, local_port)
         flow = self._new_flow(path, local_port, remote_port, listening.settings, now, iss)
+        flow.passive = True
         flow.listener = listening
         listening.queues.opening(key, flow)
         flow.connection.listen()
@@ -285,9 +304,10 @@ class TCPService:
             return "tcp.connection_limit"
         return "tcp.memory" if self.memory.refuses_connections else ""
 
-    def _path_back(self, packet: IPPacket) -> Path | None:
+    def _path_back(self, packet: IPPacket, settings: Settings) -> Path | None:
+        """By the way that the user wants (MUST-52), or by which the packet came (MUST-53)."""
         try:
-            return self.network.path(packet.src, packet.dst)
+            return self.network.path(packet.src, packet.dst, route=settings.route or packet.route)
         except OSError:
             self.counters["tcp.no_route"] += 1
             return None
@@ -297,7 +317,7 @@ class TCPService:
         reset = reset_for(segment)
         if reset is None:
             return
-        path = self._path_back(packet)
+        path = self._path_back(packet, self._plain)
         if path is None:
             return
         self._send(reset, path, pseudo_sum(path.src, path.dst, TCP), ports_of(key), self._plain, now)
@@ -434,7 +454,7 @@ class TCPService:
         mtu = flow.path.mtu
         if mtu != flow.mtu:
             flow.mtu = mtu
-            flow.connection.on_path_mtu(mtu - HEADERS[len(flow.path.dst)], now)
+            flow.connection.on_path_mtu(mtu - flow.path.header_octets - TCP_HEADER, now)
         return flow.connection.take_output(now, min(QUANTUM, flow.path.interface.room), flow.tso)
 
     def _transmit(self, flow: Flow, segments: list[Segment], now: Ns) -> None:
@@ -470,19 +490,22 @@ class TCPService:
     # --- tables
 
     def _new_connection(
-        self, path: Path, local_port: int, remote_port: int, settings: Settings, iss: int
+        self, path: Path, local_port: int, remote_port: int, settings: Settings, iss: int, now: Ns
     ) -> TCPConnection:
-        return TCPConnection(
+        """It announces what the path takes without IP options, and sends what it takes with ours (RFC 6691)."""
+        connection = TCPConnection(
             path.src,
             path.dst,
             local_port,
             remote_port,
             iss=iss,
-            mss=path.link_mtu - HEADERS[len(path.dst)],
+            mss=path.link_mtu - family_of(path.dst).header_octets - TCP_HEADER,
             default_mss=DEFAULT_MSS[len(path.dst)],
             config=settings.tcp,
             ts_offset=self.numbers.timestamp_offset(path.src, path.dst),
         )
+        connection.on_path_mtu(path.mtu - path.header_octets - TCP_HEADER, now)
+        return connection
 
     def _new_flow(
         self, path: Path, local_port: int, remote_port: int, settings: Settings, now: Ns, iss: int | None = None
@@ -490,7 +513,7 @@ class TCPService:
         local, remote = path.src, path.dst
         if iss is None:
             iss = self.numbers.isn(local, local_port, remote, remote_port, now)
-        connection = self._new_connection(path, local_port, remote_port, settings, iss)
+        connection = self._new_connection(path, local_port, remote_port, settings, iss, now)
         flow = Flow(
             flow_key(local, local_port, remote, remote_port),
             connection,
@@ -498,7 +521,7 @@ class TCPService:
             pseudo_sum(local, remote, TCP),
             self.timers.alarm(lambda when: self._on_alarm(flow, when)),
             settings,
-            path.link_mtu,
+            path.mtu,
             super_segment(path),
         )
         self._flows[flow.key] = flow

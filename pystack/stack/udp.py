@@ -21,7 +21,6 @@ __all__ = ["UDP", "Receiver", "UDPService"]
 
 UDP = 17
 HEADER = 8
-IP_HEADERS = {4: 20, 16: 40}
 
 
 class Receiver(Protocol):
@@ -98,7 +97,7 @@ class UDPService:
 
     def send(self, path: Path, src_port: int, dst_port: int, data: bytes, now: Ns, *, ttl: int, tos: int) -> None:
         """Raises EMSGSIZE for what does not fit the path in one packet: nothing is fragmented."""
-        room = path.mtu - IP_HEADERS[len(path.dst)] - HEADER
+        room = path.mtu - path.header_octets - HEADER
         if len(data) > room:
             raise os_error(EMSGSIZE, f"{len(data)} octets; this path takes {room} in a datagram")
         partial = path.interface.capabilities.tx_checksum

@@ -353,19 +353,14 @@ def completed(*hops: str) -> wire.IPv4Option:
     return route_to(*hops, pointer=4 + 4 * len(hops))
 
 
-no_source_routes = pytest.mark.xfail(strict=True, reason="source routes are not there yet")
-ALLOWING = {"accept_source_routes": True}
-
-
 def routed_host() -> Lone:
-    return Lone(StackConfig(net=NetConfig(**ALLOWING)))
+    return Lone(StackConfig(net=NetConfig(accept_source_routes=True)))
 
 
 def set_route(endpoint: StreamEndpoint, *hops: str) -> None:
     endpoint.setsockopt(socket.IPPROTO_IP, socket.IP_OPTIONS, b"\1" + route_to(*hops).to_bytes())
 
 
-@no_source_routes
 def test_the_user_may_give_a_source_route() -> None:
     """MUST-51: from the SYN on; the checksum counts with the final destination."""
     lone = Lone()
@@ -384,7 +379,6 @@ def test_the_user_may_give_a_source_route() -> None:
     assert client.state is State.SYN_SENT
 
 
-@no_source_routes
 def test_the_return_route_is_kept() -> None:
     """MUST-53: the hops of the SYN, backwards, on every segment of the connection."""
     lone = routed_host()
@@ -396,7 +390,6 @@ def test_the_return_route_is_kept() -> None:
     assert route_to("192.0.2.11", lone.peer) in header.options
 
 
-@no_source_routes
 def test_a_later_source_route_overrides_an_earlier_one() -> None:
     """SHLD-24."""
     lone = routed_host()
@@ -411,7 +404,6 @@ def test_a_later_source_route_overrides_an_earlier_one() -> None:
     assert route_to(lone.peer) in header.options
 
 
-@no_source_routes
 def test_the_users_source_route_overrides_what_arrives() -> None:
     """MUST-52."""
     lone = routed_host()
