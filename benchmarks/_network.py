@@ -16,6 +16,12 @@ __all__ = ["HERE", "enter_private_network", "ip", "mac_of", "open_tap", "peer"]
 HERE = Path(__file__).parent
 
 CLONE_NEWNET = 0x40000000
+SETTINGS = {
+    "ipv4/tcp_congestion_control": "reno",
+    "ipv4/ip_local_port_range": "1024 65535",
+    "ipv4/tcp_tw_reuse": "1",
+    "ipv6/conf/default/disable_ipv6": "1",
+}
 TUNSETIFF = 0x400454CA
 SIOCGIFHWADDR = 0x8927
 IFF_TAP, IFF_NO_PI = 0x0002, 0x1000
@@ -26,7 +32,7 @@ def ip(*arguments: str) -> None:
 
 
 def enter_private_network() -> None:
-    """Move this thread into a new, empty network namespace: Reno, no IPv6, loopback up.
+    """Move this thread into a new, empty network namespace: Reno, no IPv6, loopback up, ports enough for all runs.
 
     The namespace and all devices in it end with the last process inside. Raises `PermissionError` without root.
     """
@@ -35,7 +41,7 @@ def enter_private_network() -> None:
         code = ctypes.get_errno()
         raise OSError(code, f"{os.strerror(code)}: a network namespace needs root")
     ip("link", "set", "lo", "up")
-    for name, value in (("ipv4/tcp_congestion_control", "reno"), ("ipv6/conf/default/disable_ipv6", "1")):
+    for name, value in SETTINGS.items():
         Path("/proc/sys/net", name).write_text(value)
 
 
