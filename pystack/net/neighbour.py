@@ -126,6 +126,15 @@ class NeighbourCache:
         ):
             self._reached(neighbour, now)
 
+    def doubt(self, address: bytes, now: Ns) -> None:
+        """A transport waits in vain for an answer: ask the neighbour at once whether it is still there, without the
+        delay that would give the transport time to confirm it (RFC 4861, section 7.3.3). What is sent meanwhile goes
+        where it went."""
+        neighbour = self._entries.get(address)
+        if neighbour is not None and neighbour.state not in (Reachability.INCOMPLETE, Reachability.PROBE):
+            neighbour.state, neighbour.fresh_until, neighbour.solicitations = Reachability.PROBE, NEVER, 0
+            self._solicit(neighbour, now)
+
     def advertised(self, address: bytes, link_address: bytes, now: Ns, *, solicited: bool) -> bool:
         """A neighbour told its link address (RFC 4861, section 7.2.5), `solicited` if by an answer to us alone.
         False: nobody here asked for it or uses it, so it is not learnt."""

@@ -203,6 +203,13 @@ class Network:
         if path.neighbours is not None:
             path.neighbours.confirm(path.next_hop, now)
 
+    def doubt(self, path: Path, now: Ns) -> Path:
+        """A transport makes no progress over `path`: probe its neighbour, and look the route up again (RFC 9293,
+        section 3.8.3; RFC 1122, section 3.3.1.4). Raises as `path`."""
+        if path.neighbours is not None:
+            path.neighbours.doubt(path.next_hop, now)
+        return self._paths.renew(path)
+
     # --- ICMP
 
     def ping(self, path: Path, identifier: int, sequence: int, data: bytes, now: Ns, ttl: int = 64) -> None:

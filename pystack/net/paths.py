@@ -135,6 +135,11 @@ class Paths:
             return path
         return self.path(path.dst, path.src, broadcast=path.broadcast, route=path.route)
 
+    def renew(self, path: Path) -> Path:
+        """The way as it is now, whatever is remembered."""
+        self._cache.pop((path.dst, path.src), None)
+        return self.path(path.dst, path.src, broadcast=path.broadcast, route=path.route)
+
     def path(self, dst: bytes, src: bytes | None, *, broadcast: bool, route: SourceRoute | None = None) -> Path:
         if route is not None and len(dst) == 4:
             return self._by_source_route(dst, src, route)

@@ -531,7 +531,12 @@ class TCPService:
     def _on_alarm(self, flow: Flow, now: Ns) -> None:
         with suppress(OSError):  # no way there for the moment: the old path is as good as any
             flow.path = self.network.refresh(flow.path)
-        flow.connection.on_timer(now)
+        connection = flow.connection
+        suspected = connection.path_suspect
+        connection.on_timer(now)
+        if connection.path_suspect and not suspected:  # R1: MUST-20 (b)
+            with suppress(OSError):
+                flow.path = self.network.doubt(flow.path, now)
         self._touch(flow)
 
     def _remove(self, flow: Flow) -> None:

@@ -1,6 +1,9 @@
 """ARP as a sender sees it: asking, waiting, ageing, giving up (RFC 826, RFC 1122 2.3.2, RFC 4861 7.3)."""
 
 import errno
+from ipaddress import ip_address
+
+import pytest
 
 from pystack.link.base import Medium
 from pystack.link.memory import MemoryLink
@@ -9,7 +12,7 @@ from pystack.net.neighbour import Reachability
 from pystack.units import MS, SECOND
 from pystack.wire.arp import ARPOperation, ARPPacket
 from pystack.wire.ethernet import EthernetHeader
-from pystack.wire.mac import BROADCAST
+from pystack.wire.mac import BROADCAST, MACAddress
 from tests.net.harness import OUR_MAC, OURS, PEER, PEER_MAC, Bench, World, octets, udp_header
 
 OTHER_MAC = "02:00:00:00:00:99"
@@ -182,6 +185,54 @@ def test_progress_of_a_transport_spares_the_probe(bench: Bench) -> None:
     bench.network.confirm(bench.network.path(octets(PEER)), bench.now)
     assert state(bench) is Reachability.REACHABLE
     bench.pass_time(10 * SECOND)
+    assert bench.sent() == []
+
+
+@pytest.mark.parametrize("age", [0, 60 * SECOND])
+def test_a_doubted_neighbour_is_probed_by_unicast_at_once(bench: Bench, age: int) -> None:
+    """RFC 4861, section 7.3.3, without DELAY; packets go on meanwhile, and doubting twice asks once."""
+    resolve(bench)
+    bench.now += age
+    path = bench.network.path(octets(PEER))
+    for _ in range(2):
+        again = bench.network.doubt(path, bench.now)
+        bench.node.turn(bench.now)
+    assert (again.src, again.dst, again.next_hop) == (path.src, path.dst, path.next_hop)
+    (frame,) = bench.sent()
+    assert EthernetHeader.from_bytes(frame).dst == MACAddress(PEER_MAC)
+    assert ARPPacket.from_bytes(frame[14:]).target_ip == ip_address(PEER)
+    use(bench)
+    assert len(bench.sent_packets()) == 1
+    answer(bench)
+    assert state(bench) is Reachability.REACHABLE
+    assert bench.network.next_deadline() is None
+
+
+def test_a_doubted_neighbour_that_is_gone_is_forgotten(bench: Bench) -> None:
+    resolve(bench)
+    bench.network.doubt(bench.network.path(octets(PEER)), bench.now)
+    bench.pass_time(3 * SECOND)
+    assert len(bench.sent_arp()) == 3
+    assert state(bench) is None
+
+
+def test_doubting_who_is_being_asked_for_changes_nothing(bench: Bench) -> None:
+    path = bench.network.path(octets(PEER))
+    bench.network.doubt(path, 0)
+    assert state(bench) is None
+    use(bench)
+    bench.frames()
+    bench.network.doubt(path, 0)
+    bench.node.turn(0)
+    assert bench.sent() == []
+    assert state(bench) is Reachability.INCOMPLETE
+
+
+def test_doubt_over_a_link_without_neighbours_looks_for_another_route() -> None:
+    bench = Bench(Medium.IP)
+    path = bench.network.path(octets("198.51.100.1"))
+    assert bench.network.doubt(path, 0) is not path
+    bench.node.turn(0)
     assert bench.sent() == []
 
 

@@ -547,7 +547,6 @@ def test_an_error_reaches_the_connection_that_made_it_and_no_other(lone: Lone) -
 # Excessive retransmission
 
 
-@pytest.mark.xfail(strict=True, reason="nobody listens to TCPConnection.path_suspect")
 @pytest.mark.parametrize("opening", [True, False])
 def test_at_r1_the_next_hop_is_asked_whether_it_lives(opening: bool) -> None:
     """MUST-20 (b), MUST-22: negative advice to IP, which probes the neighbour though it was confirmed a moment ago."""
