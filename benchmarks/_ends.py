@@ -16,8 +16,9 @@ from reference.vnet_links import open_vnet_packet, open_vnet_tap
 
 import pystack
 from pystack.link.base import Link
+from pystack.link.faults import Faults
 
-__all__ = ["Place", "kernel_connection", "memory_pair", "tap", "tap_host", "veth"]
+__all__ = ["KERNELS", "Place", "fault_host", "kernel_connection", "memory_pair", "tap", "tap_host", "veth"]
 
 OURS, KERNELS = "192.0.2.2", "192.0.2.1"
 BARES, BARES_KERNEL = "203.0.113.2", "203.0.113.1"
@@ -45,6 +46,14 @@ def running(link: Link) -> Iterator[pystack.Host]:
 def tap_host(mtu: int, *, offload: bool) -> Iterator[pystack.Host]:
     """A host at one end of a TAP; the kernel has `KERNELS` at the other."""
     with running(pystack.TapLink("tap0", host_address=f"{KERNELS}/24", mtu=mtu, offload=offload)) as host:
+        yield host
+
+
+@contextmanager
+def fault_host(mtu: int, faults: Faults) -> Iterator[pystack.Host]:
+    """As `tap_host`, with the same faults each way, on wire frames."""
+    inner = pystack.TapLink("tap0", host_address=f"{KERNELS}/24", mtu=mtu, offload=False)
+    with running(pystack.FaultLink(inner, seed=1, outbound=faults, inbound=faults)) as host:
         yield host
 
 

@@ -23,7 +23,10 @@ __all__ = [
     "Sample",
     "compare",
     "main",
+    "number",
     "pin",
+    "surroundings",
+    "table",
     "tell",
 ]
 
@@ -74,7 +77,11 @@ class Row:
     unit: str
     ours: Sample
     references: dict[str, Sample] = field(factory=dict)
-    floor: Floor | None = None
+    floors: tuple[Floor, ...] = ()
+
+    def missed(self, share: float) -> list[Floor]:
+        """The floors of which it does not reach `share`."""
+        return [floor for floor in self.floors if not floor.holds(self, share)]
 
 
 @frozen
@@ -107,7 +114,7 @@ def compare(
     options: Options,
     ours: Callable[[], float],
     references: Mapping[str, Callable[[], float]],
-    floor: Floor | None = None,
+    *floors: Floor,
 ) -> Row:
     """Run ours and the references in turn, `options.runs` times, so that a drift of the machine meets all alike."""
     programs = {"pystack": ours, **references}
@@ -116,7 +123,7 @@ def compare(
         for name, program in programs.items():
             results[name].append(program())
     samples = {name: Sample(tuple(runs)) for name, runs in results.items()}
-    row = Row(work, unit, samples.pop("pystack"), samples, floor)
+    row = Row(work, unit, samples.pop("pystack"), samples, floors)
     tell(f"{work}: {row.ours} {unit}")
     return row
 
@@ -128,34 +135,35 @@ def pin(*cores: int) -> None:
 
 def table(rows: Iterable[Row]) -> str:
     """The rows in markdown. A ratio is ours to the reference's: for a time less is better, for a rate more."""
-    rows = list(rows)
-    names = list(dict.fromkeys(name for row in rows for name in row.references))
-    head = ["work", "unit", "pystack"]
-    for name in names:
-        head += [name, "ratio"]
-    lines = [[*head, "floor"], ["---"] * (len(head) + 1)]
+    lines = [["work", "pystack", "unit", "beside it, in the same run", "must reach"], ["---"] * 5]
     for row in rows:
-        cells = [row.work, row.unit, str(row.ours)]
-        for name in names:
-            reference = row.references.get(name)
-            cells += [str(reference), f"{row.ours.median / reference.median:.2g}"] if reference else ["", ""]
-        lines.append([*cells, str(row.floor or "")])
+        beside = [
+            f"**{row.ours.median / sample.median:.2g}** × {name}, {sample}" for name, sample in row.references.items()
+        ]
+        lines.append([row.work, str(row.ours), row.unit, "<br>".join(beside), "<br>".join(map(str, row.floors))])
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def surroundings() -> dict[str, str | int | None]:
+    """What the figures depend on."""
+    return {
+        "python": f"{platform.python_implementation()} {platform.python_version()}",
+        "system": f"{platform.system()} {platform.release()} {platform.machine()}",
+        "cores": os.cpu_count(),
+    }
 
 
 def report(rows: Iterable[Row]) -> dict[str, Any]:
     """What `--json` writes."""
     return {
-        "python": f"{platform.python_implementation()} {platform.python_version()}",
-        "system": f"{platform.system()} {platform.release()} {platform.machine()}",
-        "cores": os.cpu_count(),
+        **surroundings(),
         "rows": [
             {
                 "work": row.work,
                 "unit": row.unit,
                 "pystack": row.ours.runs,
                 "references": {name: sample.runs for name, sample in row.references.items()},
-                "floor": str(row.floor) if row.floor else None,
+                "floors": list(map(str, row.floors)),
             }
             for row in rows
         ],
@@ -168,6 +176,7 @@ def main(description: str, *measures: Callable[[Options], Iterable[Row]]) -> int
     parser.add_argument("--runs", type=int, help="runs of each row (default: 5, with --quick 3)")
     parser.add_argument("--quick", action="store_true", help="a tenth of the size")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every run's figure")
+    parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the table")
     parser.add_argument(
         "--check",
         type=float,
@@ -182,9 +191,13 @@ def main(description: str, *measures: Callable[[Options], Iterable[Row]]) -> int
     print(table(rows))
     if arguments.json:
         arguments.json.write_text(json.dumps(report(rows), indent=2) + "\n", encoding="utf-8")
+    if arguments.markdown:
+        arguments.markdown.write_text(table(rows) + "\n", encoding="utf-8")
     if arguments.check is None:
         return 0
-    missed = [row for row in rows if row.floor and not row.floor.holds(row, arguments.check)]
-    for row in missed:
-        tell(f"under {arguments.check:g} of its floor: {row.work}: {row.ours} {row.unit}, floor {row.floor}")
-    return 1 if missed else 0
+    failed = False
+    for row in rows:
+        for floor in row.missed(arguments.check):
+            tell(f"under {arguments.check:g} of its floor: {row.work}: {row.ours} {row.unit}, floor {floor}")
+            failed = True
+    return int(failed)

@@ -9,7 +9,20 @@ import sys
 import threading
 
 from _harness import pin
-from _work import BUFFER_SIZE, CONNECT, DOWNLOAD, ECHO, UPLOAD, AnySocket, requested
+from _work import (
+    BUFFER_SIZE,
+    CHECKSUM,
+    CONNECT,
+    DOWNLOAD,
+    DOWNLOAD_CHECKED,
+    ECHO,
+    UPLOAD,
+    UPLOAD_CHECKED,
+    AnySocket,
+    read_checked,
+    requested,
+    write_checked,
+)
 
 __all__ = ["serve"]
 
@@ -34,6 +47,10 @@ def serve(connection: AnySocket) -> None:
         while left:
             left -= connection.recv_into(buffer)
         connection.sendall(work)
+    elif work == DOWNLOAD_CHECKED:
+        connection.sendall(CHECKSUM.pack(write_checked(connection, requested(connection))))
+    elif work == UPLOAD_CHECKED:
+        connection.sendall(CHECKSUM.pack(read_checked(connection, requested(connection))))
     connection.recv(1)
 
 

@@ -1,9 +1,11 @@
 """The measured programs. They know a socket only by its methods: the same lines run on the kernel's and on ours."""
 
+import random
 import socket
 import statistics
 import struct
 import time
+import zlib
 from collections.abc import Callable
 from typing import Protocol, Self
 
@@ -11,24 +13,38 @@ from typing_extensions import Buffer
 
 __all__ = [
     "BUFFER_SIZE",
+    "CHECKSUM",
     "CONNECT",
     "DOWNLOAD",
+    "DOWNLOAD_CHECKED",
     "ECHO",
     "UPLOAD",
+    "UPLOAD_CHECKED",
     "AnySocket",
+    "connection_times",
     "connections_per_second",
     "download",
+    "download_checked",
+    "read_checked",
     "request",
     "requested",
     "round_trip",
     "upload",
+    "upload_checked",
+    "write_checked",
 ]
 
 AMOUNT = struct.Struct("!Q")
+CHECKSUM = struct.Struct("!I")
 DOWNLOAD, UPLOAD, ECHO, CONNECT = b"D", b"U", b"E", b"C"
+DOWNLOAD_CHECKED, UPLOAD_CHECKED = b"d", b"u"
 
 BUFFER_SIZE = 256 * 1024
 """Octets of each `recv_into` and `sendall`."""
+
+
+PATTERN = memoryview(random.Random(0).randbytes(BUFFER_SIZE - 1))
+"""What is sent where each octet is checked: an odd number, so that segments never begin alike."""
 
 
 class AnySocket(Protocol):
@@ -48,11 +64,63 @@ def request(work: bytes, amount: int) -> bytes:
 
 def requested(sock: AnySocket) -> int:
     """The amount that follows the octet of a request, at the peer."""
-    data = b""
-    while len(data) < AMOUNT.size:
-        data += sock.recv(AMOUNT.size - len(data))
-    (amount,) = AMOUNT.unpack(data)
+    (amount,) = AMOUNT.unpack(read_exactly(sock, AMOUNT.size))
     return int(amount)
+
+
+def read_exactly(sock: AnySocket, size: int) -> bytes:
+    data = b""
+    while len(data) < size:
+        data += sock.recv(size - len(data))
+    return data
+
+
+def write_checked(sock: AnySocket, total: int) -> int:
+    """Send `total` octets of the pattern; their CRC."""
+    crc = 0
+    for left in range(total, 0, -len(PATTERN)):
+        piece = PATTERN[:left]
+        sock.sendall(piece)
+        crc = zlib.crc32(piece, crc)
+    return crc
+
+
+def read_checked(sock: AnySocket, total: int) -> int:
+    """Take `total` octets; their CRC."""
+    buffer = memoryview(bytearray(BUFFER_SIZE))
+    crc = 0
+    while total:
+        received = sock.recv_into(buffer[:total])
+        if not received:
+            raise EOFError(f"{total} octets are missing")
+        crc = zlib.crc32(buffer[:received], crc)
+        total -= received
+    return crc
+
+
+def download_checked(sock: AnySocket, total: int) -> float:
+    """As `download`. Raises `ValueError` unless each octet is what was sent."""
+    begun = time.perf_counter()
+    sock.sendall(request(DOWNLOAD_CHECKED, total))
+    arrived = read_checked(sock, total)
+    elapsed = time.perf_counter() - begun
+    compare_checksums(arrived, sock)
+    return total / elapsed / 1e6
+
+
+def upload_checked(sock: AnySocket, total: int) -> float:
+    """As `upload`. Raises `ValueError` unless each octet is what was sent."""
+    begun = time.perf_counter()
+    sock.sendall(request(UPLOAD_CHECKED, total))
+    sent = write_checked(sock, total)
+    compare_checksums(sent, sock)
+    return total / (time.perf_counter() - begun) / 1e6
+
+
+def compare_checksums(ours: int, sock: AnySocket) -> None:
+    (peers,) = CHECKSUM.unpack(read_exactly(sock, CHECKSUM.size))
+    if ours != peers:
+        raise ValueError("what arrived is not what was sent")
 
 
 def download(sock: AnySocket, total: int) -> float:
@@ -96,9 +164,16 @@ def round_trip(sock: AnySocket, count: int) -> float:
 
 def connections_per_second(connect: Callable[[], AnySocket], count: int) -> float:
     """Connections per second, one after the other: connect, one octet there and back, close."""
-    begun = time.perf_counter()
+    return count / sum(connection_times(connect, count))
+
+
+def connection_times(connect: Callable[[], AnySocket], count: int) -> list[float]:
+    """Seconds of each of `count` connections as in `connections_per_second`."""
+    times = []
     for _ in range(count):
+        begun = time.perf_counter()
         with connect() as sock:
             sock.sendall(CONNECT)
             sock.recv(1)
-    return count / (time.perf_counter() - begun)
+        times.append(time.perf_counter() - begun)
+    return times

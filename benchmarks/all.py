@@ -3,9 +3,14 @@
 import sys
 
 import bulk
+import churn
 import headers
+import idle
 import latency
+import loss
 from _harness import main
 
+MEASURES = (bulk.measure, loss.measure, latency.measure, churn.measure, idle.measure, headers.measure)
+
 if __name__ == "__main__":
-    sys.exit(main(__doc__, bulk.measure, latency.measure, headers.measure))
+    sys.exit(main(__doc__, *MEASURES))

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 
 import dpkt  # type: ignore[import-untyped]
-from _harness import FIRST_CORE, Options, Row, compare, main, pin
+from _harness import FIRST_CORE, Floor, Options, Row, compare, main, pin
 
 from pystack import wire
 
@@ -96,6 +96,8 @@ def measure(options: Options) -> Iterator[Row]:
         options,
         per_second(parse, many),
         {"dpkt": per_second(dpkt_parse, many), "scapy": per_second(scapy_parse, few)},
+        Floor(1, "dpkt"),
+        Floor(10, "scapy"),
     )
     yield compare(
         "build Ethernet/IPv4/TCP + 1,460 octets",
@@ -103,6 +105,8 @@ def measure(options: Options) -> Iterator[Row]:
         options,
         per_second(build, many),
         {"dpkt": per_second(dpkt_build, many), "scapy": per_second(scapy_build, few)},
+        Floor(3, "dpkt"),
+        Floor(10, "scapy"),
     )
 
 

@@ -1,4 +1,4 @@
-"""Round trips of one octet and connections per second, through `Host` and `Socket` over a TAP.
+"""Round trips of one octet, through `Host` and `Socket` over a TAP.
 
 Beside it, in the same run: the same program on kernel sockets over loopback, and on two kernel TCPs that reach each
 other across two TAPs and a relay in Python (`reference/relay.py`). With both ends on one core, and with one on each:
@@ -12,13 +12,13 @@ from functools import partial
 from _ends import KERNELS, kernel_connection, tap_host
 from _harness import FIRST_CORE, SECOND_CORE, Floor, Options, Row, compare, main, pin
 from _network import enter_private_network, peer
-from _work import AnySocket, connections_per_second, round_trip
+from _work import AnySocket, round_trip
 from reference.relay import FAR_ADDRESS
 
 __all__ = ["measure"]
 
 MTU = 1500
-FLOOR = Floor(5, of="relay", at_most=True)
+ONE_CORE, TWO_CORES = (Floor(times, "relay", at_most=True) for times in (4, 1.5))
 
 
 def echo(connect: Callable[[], AnySocket], count: int) -> float:
@@ -26,7 +26,7 @@ def echo(connect: Callable[[], AnySocket], count: int) -> float:
         return round_trip(sock, count)
 
 
-def measure_cores(options: Options, label: str, far_core: int, floor: Floor | None) -> Iterator[Row]:
+def measure_cores(options: Options, label: str, far_core: int, floor: Floor) -> Iterator[Row]:
     core = str(far_core)
     with (
         peer("_peer", core) as port,
@@ -36,32 +36,22 @@ def measure_cores(options: Options, label: str, far_core: int, floor: Floor | No
         ours = partial(host.create_connection, (KERNELS, port), timeout=10)
         kernel = partial(kernel_connection, port)
         relay = partial(kernel_connection, far_port, FAR_ADDRESS)
-        trips, connections = options.size(10_000), options.size(5_000)
+        trips = options.size(10_000)
         yield compare(
             f"1-octet round trip, TAP, {label}",
             "µs",
             options,
             partial(echo, ours, trips),
-            {"kernel sockets": partial(echo, kernel, trips), "relay": partial(echo, relay, trips)},
+            {"relay": partial(echo, relay, trips), "kernel sockets": partial(echo, kernel, trips)},
             floor,
-        )
-        yield compare(
-            f"connect, 1 octet, close, TAP, {label}",
-            "1/s",
-            options,
-            partial(connections_per_second, ours, connections),
-            {
-                "kernel sockets": partial(connections_per_second, kernel, connections),
-                "relay": partial(connections_per_second, relay, connections),
-            },
         )
 
 
 def measure(options: Options) -> Iterator[Row]:
     enter_private_network()
     pin(FIRST_CORE)
-    yield from measure_cores(options, "one core", FIRST_CORE, FLOOR)
-    yield from measure_cores(options, "two cores", SECOND_CORE, None)
+    yield from measure_cores(options, "one core", FIRST_CORE, ONE_CORE)
+    yield from measure_cores(options, "two cores", SECOND_CORE, TWO_CORES)
 
 
 if __name__ == "__main__":
