@@ -4,7 +4,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pystack.transport.tcp.recvbuffer import ReceiveBuffer
-from pystack.transport.tcp.retransmit import RetransmissionQueue
 from pystack.transport.tcp.sendbuffer import SendBuffer
 
 BASE = 2**32 - 3000
@@ -155,46 +154,3 @@ def test_small_pieces_in_order_are_merged() -> None:
     for _ in range(20_000):
         buffer.append((b"x",), 1)
     assert buffer.cost < 20_500
-
-
-@given(
-    st.lists(
-        st.tuples(st.sampled_from(["send", "ack", "timeout", "resend", "first"]), st.integers(1, 3000)), max_size=60
-    )
-)
-def test_the_retransmission_queue_covers_what_is_unacknowledged(steps: list[tuple[str, int]]) -> None:
-    queue = RetransmissionQueue()
-    una = nxt = BASE
-    resent = False
-    lost_from = BASE  # [una, lost_from) is in flight, [lost_from, nxt) waits to be sent again
-    for now, (step, size) in enumerate(steps, 1):
-        if step == "send" and lost_from == nxt:
-            queue.on_sent(nxt, nxt + size, now)
-            nxt += size
-            lost_from = nxt
-        elif step == "ack":
-            una = min(una + size, nxt)
-            lost_from = max(lost_from, una)
-            sent_at, once, again = queue.acknowledge(una)
-            assert (sent_at >= 0) == (once or again)
-            assert sent_at < now
-            assert resent or not again
-        elif step == "timeout":
-            queue.mark_all_lost()
-            lost_from = una
-        elif step == "resend":
-            lost = queue.next_lost(size)
-            assert (lost is None) == (lost_from == nxt)
-            if lost is not None:
-                resent = True
-                assert (lost.start, lost.end <= nxt, lost.end - lost.start <= size) == (lost_from, True, True)
-                lost_from = lost.end
-                queue.on_resent(now)
-        elif step == "first":
-            first = queue.resend_first(size, now)
-            assert (first is None) == (lost_from == una)
-            resent = resent or first is not None
-            assert first is None or (first.start == una and first.end - first.start <= size)
-        assert queue.in_flight == lost_from - una
-        assert queue.lost == (lost_from < nxt)
-        assert bool(queue) == (una < nxt)

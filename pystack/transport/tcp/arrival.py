@@ -6,13 +6,14 @@ from typing import Final
 from typing_extensions import Buffer
 
 from pystack.errors import PeerReset, os_error
+from pystack.transport.tcp.acknowledgment import Acknowledgment
+from pystack.transport.tcp.ecn import CE
 from pystack.transport.tcp.recvbuffer import cut
-from pystack.transport.tcp.segment import ACK, FIN, PSH, RST, SYN, URG, Segment, reset_for
+from pystack.transport.tcp.segment import ACK, CWR, ECE, FIN, PSH, RST, SYN, URG, Segment, reset_for
 from pystack.transport.tcp.state import Got, State
-from pystack.transport.tcp.timeouts import Timeouts
 from pystack.transport.tcp.timers import NEVER
 from pystack.transport.tcp.timewait import TimeWait
-from pystack.units import MS, SECOND, Ns
+from pystack.units import SECOND, Ns
 from pystack.wire.seq import before, unwrap, wrap
 
 __all__ = ["Arrival"]
@@ -31,7 +32,7 @@ _MAX_SHIFT = 14
 _RTO_AFTER_SYN_LOSS: Ns = 3 * SECOND
 
 
-class Arrival(Timeouts):
+class Arrival(Acknowledgment):
     """The receiving side. Nothing that a peer sends raises."""
 
     __slots__ = ()
@@ -70,7 +71,7 @@ class Arrival(Timeouts):
             return False
         una = self.snd_una
         ack = unwrap(seg.ack, una)
-        if not una <= ack <= self.snd_nxt or receive.gaps or self._rcv_fin is not None:
+        if not una <= ack <= self.snd_nxt or receive.gaps or self._rcv_fin is not None or seg.ecn == CE:
             return False
         if self._timestamps:
             stamp = seg.ts_val
@@ -129,7 +130,7 @@ class Arrival(Timeouts):
             self._process_content(seg, self.irs, now)
         else:
             self._move(Got.SYN)
-            self._queue.mark_all_lost()  # our SYN goes again, now with an ACK
+            self._board.mark_all_lost()  # our SYN goes again, now with an ACK
             self._timers.retransmit = now + self._rtt.rto
             self._output_due = True
             self._process_content(seg, self.irs, now)
@@ -162,6 +163,8 @@ class Arrival(Timeouts):
             self._ts_recent = seg.ts_val or 0
             self._ts_recent_at = now
         self._window_scaling = self._window_scaling and seg.window_scale is not None
+        self._sack = self._sack and seg.sack_permitted
+        self._learn_ecn(seg)
         if self._window_scaling:
             self._snd_scale = min(seg.window_scale or 0, _MAX_SHIFT)  # RFC 7323 section 2.3
             self._window.shift = self._window.wanted_shift
@@ -170,6 +173,16 @@ class Arrival(Timeouts):
         self._max_snd_wnd = seg.window
         self.snd_wl1 = self.irs
         self.snd_wl2 = unwrap(seg.ack, self.snd_una) if seg.flags & ACK else self.snd_una
+
+    def _learn_ecn(self, seg: Segment) -> None:
+        """RFC 3168 section 6.1.1: a SYN offers ECN by both flags, a SYN-ACK accepts it by one."""
+        offered = seg.flags & (ECE | CWR)
+        if self.state is _SYN_SENT and seg.flags & ACK:
+            agreed = offered == ECE and not self._syn_retransmits
+        else:
+            agreed = offered == ECE | CWR
+        if self.config.ecn and agreed:
+            self._ecn.agree(self.iss + 1)
 
     def _synchronized(self, seg: Segment, seq: int, ack: int, now: Ns) -> None:
         """Our SYN is acknowledged: the connection carries data from now on."""
@@ -213,7 +226,7 @@ class Arrival(Timeouts):
         if self.snd_una == self.iss and seg.flags & (SYN | RST) == SYN and seq == self.irs:
             if seg.flags & ACK:
                 return True  # simultaneous open: its SYN is old, its ACK is not
-            self._queue.mark_all_lost()  # the peer has not heard our SYN-ACK
+            self._board.mark_all_lost()  # the peer has not heard our SYN-ACK
             self._output_due = True
             return False
         if not seg.flags & RST:
@@ -224,7 +237,8 @@ class Arrival(Timeouts):
         """An ACK that sets the peer right. Text is always answered: it is a retransmission whose ACK was lost, or a
         probe; empty segments within limits, or two confused peers would answer each other forever."""
         if seg.length or seg.flags & FIN:
-            self._reply_ack(now)
+            end = min(seq + seg.length, self._receive.nxt)
+            self._reply_ack(now, (seq, end) if seq < end else None)
         else:
             self._challenge_ack(now)
 
@@ -263,7 +277,7 @@ class Arrival(Timeouts):
                 self._in_closed(seg)
                 return False
             self._move(Got.ACK_OF_SYN)
-            if seg.flags & SYN and self._queue.lost:  # a SYN-ACK, and ours has not left: all it lacks is the ACK
+            if seg.flags & SYN and self._board.lost:  # a SYN-ACK, and ours has not left: all it lacks is the ACK
                 self._ack_due = self._output_due = True
             self._synchronized(seg, seq, ack, now)
             if not seg.flags & SYN:  # simultaneous open: a SYN's window is not scaled, and known already
@@ -276,96 +290,17 @@ class Arrival(Timeouts):
             self._challenge_ack(now)
             return False
         if ack < self.snd_una:
+            if seg.sack and self._sack:
+                self._take_watched_ack(seg, ack, now)
             return True
+        if seg.flags & ECE and self._ecn.on:
+            self._watchful = True
         if self.snd_una == self.iss < ack:  # closed by the user in SYN-RECEIVED
             self._synchronized(seg, seq, ack, now)
         self._take_ack(seg, seq, ack, now)
         if self._fin_sent and ack == self.snd_nxt:
             return self._on_fin_acked(now)
         return True
-
-    def _take_ack(self, seg: Segment, seq: int, ack: int, now: Ns) -> None:
-        """SND.UNA <= SEG.ACK <= SND.NXT: forget what is acknowledged, count duplicates, learn the window."""
-        if ack > self.snd_una:
-            self._advance(seg, ack, now)
-        elif not seg.length and self._queue and self._is_duplicate(seg):
-            self._recovery.on_duplicate(ack, self.snd_nxt, self._queue.in_flight, self._last_advance, now)
-            self._output_due = True
-        if self.snd_wl1 < seq or (self.snd_wl1 == seq and self.snd_wl2 <= ack):
-            self._update_window(seg, seq, ack, now)
-
-    def _is_duplicate(self, seg: Segment) -> bool:
-        """RFC 5681 section 2, but for what the caller knows: data is outstanding, no payload, ACK is SND.UNA."""
-        return not seg.flags & (SYN | FIN) and seg.window << self._snd_scale == self.snd_wnd != 0
-
-    def _update_window(self, seg: Segment, seq: int, ack: int, now: Ns) -> None:
-        self.snd_wl1 = seq
-        self.snd_wl2 = ack
-        window = seg.window << self._snd_scale
-        if window == self.snd_wnd:
-            if not window:  # a probe was answered
-                self._retransmits = 0
-            elif self._snd_end > self.snd_nxt:
-                self._output_due = True
-            return
-        closed, self.snd_wnd = not self.snd_wnd, window
-        if window > self._max_snd_wnd:
-            self._max_snd_wnd = window
-        if closed and self._probes and self._queue:  # the probe was not taken, or this ACK would say so
-            self._queue.mark_all_lost()
-        if window:
-            self._probes = 0
-            self._timers.persist = NEVER
-            self._output_due = True
-        self._watch_orphan(now)
-
-    def _advance(self, seg: Segment, ack: int, now: Ns) -> None:
-        """New octets are acknowledged."""
-        queue, recovery, timers = self._queue, self._recovery, self._timers
-        acked = ack - self.snd_una
-        sent_at, once, again = queue.acknowledge(ack)
-        rtt: Ns | None = now - sent_at
-        if again:
-            rtt = self._echoed_rtt(seg, now - sent_at, now)
-        if rtt is not None:
-            self._rtt.sample(rtt)
-        elif once:
-            self._rtt.recover()
-        self.snd_una = ack
-        self._last_advance = acked
-        send = self._send
-        send.acknowledge(min(ack, send.end))
-        if recovery.active or recovery.dup_acks:
-            recovery.on_advance(ack, acked, queue.in_flight, now)
-        elif self._cwnd_limited:
-            self.congestion.on_ack(acked, rtt, now)
-            self._grow_send_buffer()
-        if not queue:
-            timers.retransmit = NEVER
-        elif not recovery.active or recovery.partial_acks <= 1:  # RFC 6582: only the first partial ACK
-            timers.retransmit = now + self._rtt.rto
-        if self._troubled:
-            self._troubled = self.path_suspect = False
-            self._retransmits = self._probes = 0
-            self.soft_error = None
-        if queue or self._snd_end > self.snd_nxt:
-            self._output_due = True
-
-    def _echoed_rtt(self, seg: Segment, since_resent: Ns, now: Ns) -> Ns | None:
-        """RFC 7323 section 4: the echo says which transmission is acknowledged. Of an earlier one than the last it says
-        little: it may be the answer to a duplicate, which echoes what came in order before it."""
-        if not self._timestamps:
-            return None
-        rtt = wrap(now // MS + self._ts_offset - seg.ts_ecr) * MS
-        return rtt if rtt <= since_resent + MS else None
-
-    def _grow_send_buffer(self) -> None:
-        """Room for what is in flight and as much again behind it."""
-        send = self._send
-        if not (self.may_grow and self._send_autotuning):
-            return
-        if send.limit < 2 * self.congestion.cwnd and send.limit < self.config.send_buffer_max:
-            send.limit = min(2 * self.congestion.cwnd, self.config.send_buffer_max)
 
     def _on_fin_acked(self, now: Ns) -> bool:
         """The rest of the fifth step, by state. True: the segment has more to say."""
@@ -396,6 +331,8 @@ class Arrival(Timeouts):
         skip = max(nxt - seq, 0)
         start = seq + skip
         length = min(seq + seg.length, right) - start
+        if self._ecn.on and self._ecn.on_data(seg.flags, seg.ecn):
+            self._ack_due = self._output_due = True
         if length <= 0:
             self._reply_ack(now)
         elif self._orphan:  # section 3.6.1: data after CLOSE, nobody will read it
@@ -405,12 +342,17 @@ class Arrival(Timeouts):
         else:
             payload = seg.payload if length == seg.length else cut(seg.payload, skip, length)
             if start == nxt:
+                duplicate = (seq, nxt) if skip else receive.held(start, start + length) if receive.gaps else None
                 self._take_text(payload, length, seg.gso_size, now)
+                if duplicate is not None:
+                    self._reply_ack(now, duplicate)
                 if start + length < seq + seg.length:  # the peer goes beyond what it was allowed
                     self._ack_due = self._output_due = True
             else:
-                receive.insert(start, payload, length)
-                self._reply_ack(now)
+                duplicate = receive.held(start, start + length)
+                if receive.insert(start, payload, length):
+                    self._reported.on_out_of_order(start)
+                self._reply_ack(now, duplicate)
 
     def _take_text(self, payload: tuple[Buffer, ...], length: int, gso_size: int, now: Ns) -> None:
         """Text that begins at RCV.NXT: deliver it, and acknowledge it at once or soon (section 3.8.6.3)."""

@@ -9,6 +9,7 @@ from pystack.transport.tcp.arrival import Arrival
 from pystack.transport.tcp.config import TCPConfig
 from pystack.transport.tcp.congestion.base import INFINITE
 from pystack.transport.tcp.info import TCPInfo
+from pystack.transport.tcp.selective import Phase
 from pystack.transport.tcp.state import TRANSITIONS, Got, State
 from pystack.transport.tcp.timewait import TimeWait
 from pystack.units import Ns
@@ -85,7 +86,8 @@ class TCPConnection(Arrival):
     @property
     def unsent(self) -> int:
         """Those of them that have never left, or wait to leave again."""
-        return self.unacknowledged - (self._queue.in_flight if self.snd_una > self.iss else 0)
+        board = self._board
+        return self.unacknowledged - (board.in_flight + board.sacked if self.snd_una > self.iss else 0)
 
     def recv(self, size: int, now: Ns) -> bytes:
         """At most `size` octets in order; b"" when none are there: then `eof` and `error` say why."""
@@ -204,10 +206,12 @@ class TCPConnection(Arrival):
         before = self.snd_mss
         self._choose_mss()
         self.congestion.on_smss(self.snd_mss)
-        if self.snd_mss < before and self._queue.longest > self.snd_mss:
+        if self.snd_mss < before and self._board.longest > self.snd_mss:
             self._recovery.on_timeout(self.snd_nxt)
-            self._queue.mark_all_lost()
-            self._output_due = True
+            if self._sack:
+                self._selective.on_timeout(self.snd_nxt, now)
+            self._board.mark_all_lost()
+            self._watchful = self._output_due = True
 
     def fail(self, error: OSError, now: Ns) -> None:
         """The way to the peer is gone for good: end at once, with `error`. Nothing is sent."""
@@ -236,7 +240,8 @@ class TCPConnection(Arrival):
         """Another congestion control goes on with the window of the one before."""
         old, new = self.congestion, self._new_congestion()
         new.cwnd, new.ssthresh = old.cwnd, old.ssthresh
-        self.congestion = self._recovery.congestion = new
+        self.congestion = self._recovery.congestion = self._selective.congestion = new
+        self._undo.forget()
 
     def time_wait_record(self) -> TimeWait:
         """In TIME-WAIT: the record that stands for the connection from now on, once its output is taken. Raises
@@ -256,7 +261,7 @@ class TCPConnection(Arrival):
         self._receive.drop_out_of_order()
 
     def info(self) -> TCPInfo:
-        rtt, congestion = self._rtt, self.congestion
+        rtt, congestion, board = self._rtt, self.congestion, self._board
         return TCPInfo(
             state=self.state,
             snd_mss=self.snd_mss,
@@ -270,12 +275,23 @@ class TCPConnection(Arrival):
             congestion=self.config.congestion,
             cwnd=congestion.cwnd,
             ssthresh=None if congestion.ssthresh == INFINITE else congestion.ssthresh,
-            in_recovery=self._recovery.active,
+            in_recovery=self._recovery.active or self._selective.phase is Phase.FAST,
+            phase=self._selective.phase.value,
+            sack=self._sack,
+            ecn=self._ecn.on,
+            retransmitted=board.resent,
+            lost=board.lost,
+            sacked=board.sacked,
+            reordering_seen=self._rack.seen,
+            reordering_window=self._rack.value,
+            dsacks=self._dsacks,
+            delivered=board.delivered,
+            delivered_ce=self._ecn.delivered_ce,
             srtt=rtt.srtt,
             rttvar=rtt.rttvar,
             min_rtt=rtt.minimum,
             rto=rtt.rto,
-            in_flight=self._queue.in_flight,
+            in_flight=board.in_flight,
             unsent=self.unsent,
             unacked=self.unacknowledged,
             unread=self._receive.readable,

@@ -17,11 +17,13 @@ class ForwardRto:
     segments leave instead of what is taken for lost, and what is acknowledged then was sent before the timeout, or was
     not."""
 
-    __slots__ = ("_point", "_step")
+    __slots__ = ("_point", "_step", "allowance")
 
     def __init__(self) -> None:
         self._step = 0
         self._point = 0
+        self.allowance = 0
+        """While it holds back what is lost: octets of new data that may leave."""
 
     @property
     def active(self) -> bool:
@@ -41,7 +43,16 @@ class ForwardRto:
         self._step = 0
 
     def on_ack(
-        self, una: int, nxt: int, highest: int, *, advances: bool, arrived: bool, selective: bool, may_send: bool
+        self,
+        una: int,
+        nxt: int,
+        highest: int,
+        mss: int,
+        *,
+        advances: bool,
+        arrived: bool,
+        selective: bool,
+        may_send: bool,
     ) -> Verdict:
         """An acknowledgement. `highest`: one past the highest octet that has arrived; `arrived`: it reports octets for
         the first time; `selective`: SACK is in use; `may_send`: there is new data, and room for it in the peer's
@@ -52,6 +63,7 @@ class ForwardRto:
             if una >= self._point or not may_send:
                 return self._end(Verdict.GENUINE)
             self._step = 3
+            self.allowance = 2 * mss
             self._point = nxt
             return Verdict.UNDECIDED
         if highest > self._point or not arrived:

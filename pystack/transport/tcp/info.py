@@ -30,6 +30,27 @@ class TCPInfo:
     ssthresh: int | None
     """None before the first loss."""
     in_recovery: bool
+    """Fast recovery is under way."""
+    phase: str
+    """With SACK, what Linux calls the congestion avoidance state: Open, CWR, Recovery, Loss."""
+    sack: bool
+    ecn: bool
+    retransmitted: int
+    """Octets in flight that were sent before."""
+    lost: int
+    """Octets taken for lost that wait to be sent again."""
+    sacked: int
+    """Octets that the peer holds beyond gaps."""
+    reordering_seen: int
+    """How often segments arrived out of order."""
+    reordering_window: Ns
+    """How long RACK waited for late segments when it last looked."""
+    dsacks: int
+    """Duplicates that the peer has reported."""
+    delivered: int
+    """Octets that have arrived, the SYN and FIN counted."""
+    delivered_ce: int
+    """Of those, octets acknowledged by segments that echo congestion marks."""
 
     srtt: Ns | None
     rttvar: Ns

@@ -1,7 +1,9 @@
 """What may be sent now: acknowledgements, what was lost, new data as far as windows, Nagle and SWS avoidance let."""
 
-from pystack.transport.tcp.retransmit import Range
-from pystack.transport.tcp.segment import ACK, FIN, PSH, SYN, URG, Segment
+from pystack.transport.tcp.ecn import ECT0
+from pystack.transport.tcp.scoreboard import Range
+from pystack.transport.tcp.segment import ACK, CWR, ECE, FIN, PSH, SYN, URG, Segment
+from pystack.transport.tcp.selective import Phase
 from pystack.transport.tcp.state import State
 from pystack.transport.tcp.tcb import TransmissionControlBlock
 from pystack.transport.tcp.timers import NEVER
@@ -15,6 +17,7 @@ _LISTEN = State.LISTEN
 _SYN_SENT = State.SYN_SENT
 _FIN_WAIT_1 = State.FIN_WAIT_1
 _URGENT_MAX = 0xFFFF
+_OPEN = Phase.OPEN
 
 
 class Output(TransmissionControlBlock):
@@ -42,15 +45,18 @@ class Output(TransmissionControlBlock):
             if self.snd_una == self.iss:
                 self._send_syn(out, now)
             else:
-                if self._recovery.resend or self._queue.lost:
+                holding_back = self._frto.holds_back
+                if (self._recovery.resend or self._board.lost) and not holding_back:
                     self._send_lost(out, now, limit)
-                if self._snd_end > self.snd_nxt and not self._queue.lost:
+                if self._probe.due and len(out) < limit:
+                    self._send_probe(out, now)
+                if self._snd_end > self.snd_nxt and (not self._board.lost or holding_back):
                     self._send_new(out, now, limit, tso)
             if len(out) > answers:
                 self._last_sent = now
                 self._on_ack_sent()
             elif self._ack_due and len(out) < limit:
-                out.append(self._segment(self._control_seq, ACK, now))
+                out.append(self._acknowledgment(now))
                 self._on_ack_sent()
         self._output_due = len(out) >= limit
         return out
@@ -58,10 +64,10 @@ class Output(TransmissionControlBlock):
     def _send_syn(self, out: list[Segment], now: Ns) -> None:
         """Our SYN, with our options, alone or with the ACK of the peer's."""
         if self.snd_nxt == self.iss:
-            self._queue.on_sent(self.iss, self.iss + 1, now)
+            self._board.on_sent(self.iss, self.iss + 1, 1, now)
             self.snd_nxt = self.iss + 1
-        elif self._queue.next_lost(1) is not None:
-            self._queue.on_resent(now)
+        elif self._board.next_lost(1) is not None:
+            self._board.on_resent(now)
             self._total_retransmits += 1
         else:
             self._send_early_fin(out, now)
@@ -73,7 +79,9 @@ class Output(TransmissionControlBlock):
             SYN if first else SYN | ACK,
             self._window.initial_field(),
             mss=self._advertised_mss,
+            sack_permitted=self._sack,
         )
+        syn.flags |= self._ecn_offer(first)
         if self._window_scaling:
             syn.window_scale = self._window.wanted_shift
         if self._timestamps:
@@ -82,55 +90,112 @@ class Output(TransmissionControlBlock):
         if self._timers.retransmit == NEVER:
             self._timers.retransmit = now + self._rtt.rto
 
+    def _ecn_offer(self, first: bool) -> int:
+        """The flags that offer ECN, or accept it (RFC 3168 section 6.1.1). A SYN that went unanswered goes again
+        without: something on the path may not like it."""
+        if not first:
+            return ECE if self._ecn.on else 0
+        return ECE | CWR if self.config.ecn and not self._syn_retransmits else 0
+
     def _send_early_fin(self, out: list[Segment], now: Ns) -> None:
         """Closed in SYN-RECEIVED with no data: the FIN does not wait for the ACK of our SYN (section 3.10.4)."""
-        if self.state is _FIN_WAIT_1 and self.snd_nxt == self._send.end and not self._queue.lost:
-            self._queue.on_sent(self.snd_nxt, self.snd_nxt + 1, now)
+        if self.state is _FIN_WAIT_1 and self.snd_nxt == self._send.end and not self._board.lost:
+            self._board.on_sent(self.snd_nxt, self.snd_nxt + 1, 1, now)
             out.append(self._segment(self.snd_nxt, ACK | FIN, now))
             self.snd_nxt += 1
 
     def _send_lost(self, out: list[Segment], now: Ns, limit: int) -> None:
         """What recovery or the timer wants sent again, within the window that the peer offers now (RFC 9293 section
         3.8.6, SHLD-16): at least the first octet, which probes a closed one."""
-        queue, recovery, mss = self._queue, self._recovery, self.snd_mss
+        board, recovery, mss = self._board, self._recovery, self.snd_mss
         right = self.snd_una + self.snd_wnd
         if recovery.resend and len(out) < limit:
             recovery.resend = False
-            again = queue.resend_first(max(1, min(mss, right - self.snd_una)), now)
+            again = board.resend_first(max(1, min(mss, right - self.snd_una)), now)
             if again is not None:
                 self._resend(out, again, now)
         allowed = self.congestion.cwnd + recovery.inflation
-        while queue.lost and len(out) < limit:
-            lost = queue.next_lost(mss)
+        while board.lost and len(out) < limit:
+            lost = board.next_lost(mss)
             if lost is not None and lost.end > right:
                 if lost.start >= right and lost.start > self.snd_una:
                     break
-                lost = queue.next_lost(max(1, right - lost.start))
-            if lost is None or (queue.in_flight and queue.in_flight + lost.end - lost.start > allowed):
+                lost = board.next_lost(max(1, right - lost.start))
+            if lost is None:
+                break
+            if board.in_flight + lost.end - lost.start > allowed and board.in_flight and not self._resend_due:
                 self._cwnd_limited = True
                 break
-            queue.on_resent(now)
+            self._resend_due = False
+            board.on_resent(now)
             self._resend(out, lost, now)
 
     def _resend(self, out: list[Segment], again: Range, now: Ns) -> None:
         self._total_retransmits += 1
+        self._undo.on_resent(1, now)
+        self._watchful = True
+        if self._selective.reducing:
+            self._selective.on_sent(again.end - again.start)
         end = self._send.end
         size = min(again.end, end) - again.start
         out.append(self._data_segment(self._segment(again.start, ACK, now), again.start, size, again.end > end))
         if self._timers.retransmit == NEVER:
             self._timers.retransmit = now + self._rtt.rto
 
+    def _send_probe(self, out: list[Segment], now: Ns) -> None:
+        """A tail loss probe: one new segment if there is one, or the last one again (RFC 8985 section 7.3)."""
+        board, mss, nxt = self._board, self.snd_mss, self.snd_nxt
+        size = min(self._send.end - nxt, mss, self.snd_una + self.snd_wnd - nxt)
+        if size > 0:
+            out.append(self._data_segment(self._segment(nxt, ACK, now), nxt, size, fin=False))
+            board.on_sent(nxt, nxt + size, size, now)
+            self.snd_nxt += size
+        else:
+            again = board.resend_last(mss, now)
+            if again is None:
+                self._probe.cancel()
+                return
+            self._resend(out, again, now)
+        self._probe.on_sent(self.snd_nxt, is_retransmission=size <= 0)
+        self._rtt.fresh = False
+        self._watchful = True
+        self._timers.retransmit = now + self._rtt.rto
+
+    def _arm_loss_timer(self, now: Ns, *, probe: bool = True) -> None:
+        """RACK's reordering timer, or that of the tail loss probe where `probe` allows one (RFC 8985 section 8)."""
+        board, timers, rack = self._board, self._timers, self._rack
+        due = NEVER
+        if board.sacked or self._selective.phase is not _OPEN:
+            suspect = board.suspect
+            if suspect is not None and suspect + rack.rtt + rack.value > now:
+                due = suspect + rack.rtt + rack.value
+                timers.retransmit = max(timers.retransmit, due)
+        elif not probe:
+            due = timers.loss
+        elif board.in_flight and self.snd_wnd and self._probe.end is None and self.config.loss_probe:
+            timeout = self._probe.timeout(self._rtt.srtt, board.in_flight <= self.snd_mss, self.config.min_rto)
+            due = min(now + timeout, timers.retransmit)
+        timers.loss = due
+
     def _send_new(self, out: list[Segment], now: Ns, limit: int, tso: int) -> None:
         """Data not sent before, and FIN behind it."""
-        send, queue, mss = self._send, self._queue, self.snd_mss
-        if not queue and now - self._last_sent > self._rtt.rto:
+        send, board, mss = self._send, self._board, self.snd_mss
+        if not board and now - self._last_sent > self._rtt.rto:
             self.congestion.on_idle(now)
         if self._last_ack_sent != self._receive.nxt:  # we answer: from now on an ACK may wait for the answer
             self._quick_acks = 0
-        largest = tso - tso % mss if tso > mss else mss
         window = self.snd_una + self.snd_wnd - self.snd_nxt
-        allowed = self.congestion.cwnd + self._recovery.inflation - queue.in_flight
+        allowed = self.congestion.cwnd + self._recovery.inflation - board.in_flight
+        if self._frto.holds_back:
+            allowed = self._frto.allowance
         head = self._segment(self.snd_nxt, ACK, now)
+        if self._sack and self._receive.gaps:
+            head.sack = self._sack_blocks()
+            mss -= head.sack_octets
+        largest = tso - tso % mss if tso > mss else mss
+        if self._ecn.cwr_due:
+            largest = mss  # a super-segment's flags would be repeated in each segment
+        start = self.snd_nxt
         while len(out) < limit:
             unsent = send.end - self.snd_nxt
             size = min(unsent, window, allowed, largest)
@@ -146,22 +211,31 @@ class Output(TransmissionControlBlock):
             segment = self._data_segment(head, self.snd_nxt, size, fin)
             if size > mss:
                 segment.gso_size = mss
+            if self._ecn.on and not self._override:
+                self._mark_capable(segment)
             out.append(segment)
             size += fin
-            queue.on_sent(self.snd_nxt, self.snd_nxt + size, now)
+            board.on_sent(self.snd_nxt, self.snd_nxt + size, min(size, mss), now)
             self.snd_nxt += size
             window -= size
             allowed -= size
             self._override = False
             if fin:
                 break
+        sent = self.snd_nxt - start
+        if sent and self._selective.reducing:
+            self._selective.on_sent(sent)
+        if self._frto.holds_back:
+            self._frto.allowance -= sent
         left = self._snd_end - self.snd_nxt
-        self._cwnd_limited = allowed < mss or (left > 0 and 2 * queue.in_flight >= self.congestion.cwnd)
+        self._cwnd_limited = allowed < mss or (left > 0 and 2 * board.in_flight >= self.congestion.cwnd)
         timers = self._timers
-        if queue:
+        if board:
             timers.persist = NEVER
             if timers.retransmit == NEVER:
                 timers.retransmit = now + self._rtt.rto
+            if sent and self._sack:
+                self._arm_loss_timer(now)
         elif left and timers.persist == NEVER and len(out) < limit:
             timers.persist = now + self._rtt.rto
 
@@ -180,12 +254,21 @@ class Output(TransmissionControlBlock):
     def _data_segment(self, head: Segment, seq: int, size: int, fin: bool) -> Segment:
         """`size` octets of the stream from `seq` on; what it acknowledges and offers is `head`'s."""
         send = self._send
-        flags = ACK | FIN if fin else ACK
+        flags = head.flags | FIN if fin else head.flags
         if size and seq + size == send.end:
             flags |= PSH
         payload = send.slices(seq, size) if size else ()
         segment = Segment(wrap(seq), head.ack, flags, head.window, payload, size, head.ts_val, head.ts_ecr)
+        if head.sack:
+            segment.sack = head.sack
         if self.snd_up > seq:
             segment.flags |= URG
             segment.urgent = min(self.snd_up - seq, _URGENT_MAX)
         return segment
+
+    def _mark_capable(self, segment: Segment) -> None:
+        """New data may be marked on its way, and says that the window was reduced (RFC 3168 sections 6.1.2, 6.1.5)."""
+        segment.ecn = ECT0
+        if self._ecn.cwr_due:
+            self._ecn.cwr_due = False
+            segment.flags |= CWR

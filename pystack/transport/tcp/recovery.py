@@ -26,8 +26,13 @@ class FastRecovery:
         self.resend = False
         """The first unacknowledged segment is due again."""
 
-    def on_duplicate(self, una: int, nxt: int, in_flight: int, last_advance: int, now: Ns) -> None:
-        """A duplicate acknowledgement. `last_advance`: octets by which the last new one moved `una`."""
+    def covers(self, una: int) -> bool:
+        """Whether the last recovery, or what followed the last timeout, is not over."""
+        return self.active or una <= self._recover
+
+    def on_duplicate(self, una: int, nxt: int, in_flight: int, last_advance: int, now: Ns) -> bool:
+        """A duplicate acknowledgement; True: recovery begins. `in_flight`: without what limited transmit has added;
+        `last_advance`: octets by which the last new one moved `una`."""
         congestion = self.congestion
         smss = congestion.smss
         self.dup_acks += 1
@@ -44,6 +49,8 @@ class FastRecovery:
                 self._recover = nxt
                 congestion.on_loss(in_flight, now)
                 self.inflation = DUP_THRESHOLD * smss
+                return True
+        return False
 
     def on_advance(self, una: int, acked: int, in_flight: int, now: Ns) -> None:
         """New octets were acknowledged."""
@@ -59,6 +66,10 @@ class FastRecovery:
             self.partial_acks += 1
             self.resend = True
             self.inflation = max(0, self.inflation - acked + (smss if acked >= smss else 0))
+
+    def abandon(self, una: int) -> None:
+        """It was for nothing. The next duplicates may begin another one."""
+        self.on_timeout(una - 1)
 
     def on_timeout(self, nxt: int) -> None:
         """The retransmission timer takes over (RFC 6582 section 3.2 step 4)."""

@@ -42,8 +42,8 @@ class Range:
 
 class Scoreboard:
     """Every range lies in one list by sequence number, and while it is in flight in another by the time of its last
-    transmission; those taken for lost wait in a heap. What a range costs is paid once per transmission, and a SACK block
-    costs what it tells anew, so that no work grows with what is in flight.
+    transmission; those taken for lost wait in a heap. What a range costs is paid once per transmission, and a SACK
+    block costs what it tells anew, so that no work grows with what is in flight.
 
     The peer may report at most `limit` separate runs: further ones are not believed until some are acknowledged.
     """
@@ -160,8 +160,8 @@ class Scoreboard:
         self._link(each)
 
     def next_lost(self, limit: int) -> Range | None:
-        """The lowest octets to be sent again, at most `limit`: ranges are cut, or joined, to fill a segment. `on_resent`
-        must follow when they leave."""
+        """The lowest octets to be sent again, at most `limit`: ranges are cut, or joined, to fill a segment.
+        `on_resent` must follow when they leave."""
         self._next = None
         heap = self._heap
         while self.lost and heap:

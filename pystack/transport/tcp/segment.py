@@ -99,6 +99,11 @@ class Segment:
                 case SACK():
                     self.sack = option.blocks
 
+    @property
+    def sack_octets(self) -> int:
+        """What the SACK option takes of a full segment, padding counted."""
+        return 4 + 8 * len(self.sack) if self.sack else 0
+
     def header_bytes(self, src_port: int, dst_port: int) -> bytes:
         """The TCP header with its options, checksum 0. MSS, window scale and SACK-permitted are for SYNs only."""
         if self.flags & SYN or self.sack:

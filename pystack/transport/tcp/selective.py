@@ -22,10 +22,10 @@ class Phase(Enum):
 class SelectiveRecovery:
     """One phase lasts until everything is acknowledged that was sent before it began."""
 
-    __slots__ = ("_congestion", "_prr", "began", "high", "phase")
+    __slots__ = ("_prr", "began", "congestion", "high", "phase")
 
     def __init__(self, congestion: CongestionControl) -> None:
-        self._congestion = congestion
+        self.congestion = congestion
         self._prr = ProportionalRateReduction()
         self.phase = Phase.OPEN
         self.high = 0
@@ -50,7 +50,7 @@ class SelectiveRecovery:
 
     def reduce(self, delivered: int, in_flight: int, *, safe: bool) -> None:
         """An acknowledgement of `delivered` octets in FAST or REDUCING: PRR's window."""
-        congestion = self._congestion
+        congestion = self.congestion
         allowed = self._prr.on_ack(delivered, in_flight, congestion.ssthresh, congestion.smss, safe=safe)
         congestion.cwnd = max(in_flight + allowed, congestion.smss)
 
@@ -61,6 +61,6 @@ class SelectiveRecovery:
     def finish(self, in_flight: int, now: Ns) -> None:
         """Everything sent before is acknowledged."""
         if self.reducing:
-            self._congestion.on_recovered(in_flight, now)
-            self._congestion.cwnd = max(self._congestion.ssthresh, self._congestion.smss)
+            self.congestion.on_recovered(in_flight, now)
+            self.congestion.cwnd = max(self.congestion.ssthresh, self.congestion.smss)
         self.phase = Phase.OPEN

@@ -9,16 +9,23 @@ from ipaddress import ip_address
 from pystack.errors import os_error
 from pystack.transport.tcp.config import TCPConfig
 from pystack.transport.tcp.congestion import CONGESTION_CONTROLS, CongestionControl
+from pystack.transport.tcp.ecn import ECN
+from pystack.transport.tcp.frto import ForwardRto
+from pystack.transport.tcp.rack import ReorderingWindow
 from pystack.transport.tcp.recovery import FastRecovery
 from pystack.transport.tcp.recvbuffer import ReceiveBuffer
-from pystack.transport.tcp.retransmit import RetransmissionQueue
 from pystack.transport.tcp.rtt import RttEstimator
+from pystack.transport.tcp.sackoption import Block, Reported
+from pystack.transport.tcp.scoreboard import Scoreboard
 from pystack.transport.tcp.segment import ACK, RST, Segment
+from pystack.transport.tcp.selective import SelectiveRecovery
 from pystack.transport.tcp.sendbuffer import SendBuffer
 from pystack.transport.tcp.state import TRANSITIONS, Got, State
 from pystack.transport.tcp.throttle import Throttle
 from pystack.transport.tcp.timers import NEVER, Timers
 from pystack.transport.tcp.timewait import TimeWait
+from pystack.transport.tcp.tlp import LossProbe
+from pystack.transport.tcp.undo import Undo
 from pystack.transport.tcp.window import ReceiveWindow
 from pystack.units import MS, Ns
 from pystack.wire.seq import wrap
@@ -43,8 +50,12 @@ class TransmissionControlBlock:
         "_ack_due",
         "_active",
         "_advertised_mss",
+        "_board",
         "_cwnd_limited",
+        "_dsacks",
+        "_ecn",
         "_fin_due",
+        "_frto",
         "_keepalive_probes",
         "_last_ack_sent",
         "_last_advance",
@@ -56,17 +67,22 @@ class TransmissionControlBlock:
         "_override",
         "_path_mss",
         "_peer_mss",
+        "_probe",
         "_probed_at",
         "_probes",
-        "_queue",
         "_quick_acks",
+        "_rack",
         "_rcv_fin",
         "_rcv_mss",
         "_receive",
         "_recovery",
         "_replies",
+        "_reported",
+        "_resend_due",
         "_retransmits",
         "_rtt",
+        "_sack",
+        "_selective",
         "_send",
         "_send_autotuning",
         "_snd_scale",
@@ -80,6 +96,8 @@ class TransmissionControlBlock:
         "_ts_offset",
         "_ts_recent",
         "_ts_recent_at",
+        "_undo",
+        "_watchful",
         "_window",
         "_window_scaling",
         "config",
@@ -164,13 +182,20 @@ class TransmissionControlBlock:
         self._ts_recent_at: Ns = 0
 
         self._send = SendBuffer(iss + 1, config.send_buffer)
-        self._queue = RetransmissionQueue()
+        self._board = Scoreboard(config.scoreboard_ranges)
         self._receive = ReceiveBuffer(0, config.receive_buffer, config.reassembly_ranges)
+        self._reported = Reported(self._receive)
         self._window = ReceiveWindow(self._receive, config.receive_buffer_max, mss)
         self._rtt = RttEstimator(config.initial_rto, config.min_rto, config.max_rto)
         self._timers = Timers()
         self._throttle = Throttle(config.challenge_acks, config.challenge_interval)
         self._time_wait: TimeWait | None = None
+        self._sack = config.sack
+        self._rack = ReorderingWindow()
+        self._probe = LossProbe()
+        self._frto = ForwardRto()
+        self._undo = Undo()
+        self._ecn = ECN()
         self._begin_congestion()
 
         self._active = False
@@ -178,6 +203,8 @@ class TransmissionControlBlock:
         self._fin_due = False  # the user has sent its last octet
         self._send_autotuning = True
         self._cwnd_limited = False
+        self._resend_due = False  # the first lost segment leaves whatever the window is
+        self._watchful = False  # acknowledgements mean more than that octets have arrived
         self._override = False  # the persist timer expired: send what the window rules hold back
         self._output_due = False
         self._ack_due = False
@@ -192,6 +219,7 @@ class TransmissionControlBlock:
         self._retransmits = 0  # timeouts since the last progress, or answer to a probe
         self._syn_retransmits = 0
         self._total_retransmits = 0
+        self._dsacks = 0  # blocks that reported a duplicate
         self._probes = 0
         self._keepalive_probes = 0  # since the peer was last heard
         self._probed_at: Ns = 0
@@ -233,7 +261,7 @@ class TransmissionControlBlock:
     def _release(self) -> None:
         """Nothing is owed any more: RFC 9293's "delete the TCB", but for what the user may still read."""
         self._timers.clear()
-        self._queue.clear()
+        self._board.clear()
         self._send.clear()
         self._receive.drop_out_of_order()
         self._ack_due = False
@@ -245,6 +273,7 @@ class TransmissionControlBlock:
         """A congestion control and recovery for the segment size that is known now."""
         self.congestion = self._new_congestion()
         self._recovery = FastRecovery(self.congestion, self.iss)
+        self._selective = SelectiveRecovery(self.congestion)
 
     def _new_congestion(self) -> CongestionControl:
         smss = self.snd_mss
@@ -260,10 +289,22 @@ class TransmissionControlBlock:
 
     def _segment(self, seq: int, flags: int, now: Ns) -> Segment:
         """A segment without payload that acknowledges what has arrived and offers the window."""
-        segment = Segment(wrap(seq), wrap(self._receive.nxt), flags, self._window.field())
+        segment = Segment(wrap(seq), wrap(self._receive.nxt), flags | self._ecn.echo, self._window.field())
         if self._timestamps:
             segment.ts_val, segment.ts_ecr = wrap(now // MS + self._ts_offset), self._ts_recent
         return segment
+
+    def _acknowledgment(self, now: Ns, duplicate: Block | None = None) -> Segment:
+        """A pure ACK. `duplicate`: what arrived twice in the segment it answers."""
+        segment = self._segment(self._control_seq, ACK, now)
+        if self._sack and (duplicate is not None or self._receive.gaps):
+            segment.sack = self._sack_blocks(duplicate)
+        return segment
+
+    def _sack_blocks(self, duplicate: Block | None = None) -> tuple[Block, ...]:
+        """As many as the options have room for (RFC 2018 section 3)."""
+        blocks = self._reported.blocks(3 if self._timestamps else 4, duplicate)
+        return tuple((wrap(start), wrap(end)) for start, end in blocks)
 
     @property
     def _control_seq(self) -> int:
@@ -277,10 +318,11 @@ class TransmissionControlBlock:
             self._replies.append(segment)
         self._output_due = True
 
-    def _reply_ack(self, now: Ns) -> None:
-        """Answer this very segment: a duplicate acknowledgement, or one that sets the peer right."""
+    def _reply_ack(self, now: Ns, duplicate: Block | None = None) -> None:
+        """Answer this very segment: a duplicate acknowledgement, or one that sets the peer right. `duplicate`: octets
+        of it that had arrived before."""
         if self.snd_nxt > self.iss:  # or our SYN-ACK, which has not left yet, says the same
-            self._reply(self._segment(self._control_seq, ACK, now))
+            self._reply(self._acknowledgment(now, duplicate))
             self._on_ack_sent()
 
     def _challenge_ack(self, now: Ns) -> None:

@@ -1,6 +1,6 @@
 """What each timer does when it expires (RFC 9293 sections 3.8 and 3.10.8, RFC 6298)."""
 
-from pystack.transport.tcp.output import Output
+from pystack.transport.tcp.lossrecovery import LossRecovery
 from pystack.transport.tcp.segment import ACK
 from pystack.transport.tcp.state import Got, State
 from pystack.transport.tcp.timers import NEVER
@@ -11,7 +11,7 @@ __all__ = ["Timeouts"]
 _CLOSING = (State.FIN_WAIT_1, State.CLOSING, State.LAST_ACK)
 
 
-class Timeouts(Output):
+class Timeouts(LossRecovery):
     """The connection as time passes."""
 
     __slots__ = ()
@@ -27,6 +27,9 @@ class Timeouts(Output):
         if timers.delayed_ack <= now:
             timers.delayed_ack = NEVER
             self._ack_due = self._output_due = True
+        if timers.loss <= now:
+            timers.loss = NEVER
+            self._on_loss_timer(now)
         if timers.retransmit <= now:
             timers.retransmit = NEVER
             self._on_retransmit_timer(now)
@@ -42,8 +45,8 @@ class Timeouts(Output):
 
     def _on_retransmit_timer(self, now: Ns) -> None:
         """RFC 6298 (5.4) to (5.7)."""
-        queue, timers = self._queue, self._timers
-        if not queue.in_flight:  # what was lost has not left yet: the link had no room
+        board, timers = self._board, self._timers
+        if not board.in_flight and not board.reneged:  # what was lost has not left yet: the link had no room
             timers.retransmit = now + self._rtt.rto
             return
         self._troubled = True
@@ -60,11 +63,12 @@ class Timeouts(Output):
             if synchronizing:
                 self._syn_retransmits += 1
             else:
-                self.congestion.on_timeout(queue.in_flight, self._retransmits == 1, now)
+                self._lose_on_timeout(now)
             self._rtt.back_off()
             timers.retransmit = now + self._rtt.rto
-        self._recovery.on_timeout(self.snd_nxt)
-        queue.mark_all_lost()
+        if synchronizing or self.snd_wnd == 0:
+            self._recovery.on_timeout(self.snd_nxt)
+            board.mark_all_lost()
         self._output_due = True
 
     def _on_persist_timer(self, now: Ns) -> None:
@@ -83,7 +87,7 @@ class Timeouts(Output):
     def _on_keepalive_timer(self, now: Ns) -> None:
         """RFC 9293 section 3.8.4: only while nothing is outstanding, and never after a single silence."""
         idle_until = self._last_heard + self.config.keepalive_idle
-        if self._queue or self._snd_end > self.snd_nxt:  # other timers watch the peer
+        if self._board or self._snd_end > self.snd_nxt:  # other timers watch the peer
             self._timers.keepalive = now + self.config.keepalive_idle
             return
         if self._last_heard >= self._probed_at:

@@ -46,6 +46,7 @@ class Script:
         self.sent: deque[tuple[Ns, Segment]] = deque()
         self.peer_seq = 0  # the peer's next sequence number, relative
         self.timestamps = False
+        self.sack = False
         self.hold = False  # the link has no room: nothing is taken
         self.tso = 0
         self.tcp = self.make()
@@ -53,6 +54,7 @@ class Script:
     def make(self, *, mss: int = 1000, **config: object) -> TCPConnection:
         """A fresh connection under test; the clock goes on."""
         config.setdefault("timestamps", False)
+        config.setdefault("sack", False)
         place = self.place
         self.peer_seq = 0
         self.sent.clear()
@@ -60,6 +62,7 @@ class Script:
             place.local, place.remote, 1024, 80, iss=place.iss, mss=mss, config=TCPConfig(**config), ts_offset=77
         )
         self.timestamps = bool(config["timestamps"])
+        self.sack = bool(config["sack"])
         return self.tcp
 
     # The clock
@@ -94,6 +97,7 @@ class Script:
                 wire = (segment.header_bytes(1024, 80), *segment.payload)
                 parsed = Segment.from_bytes(wire, segment.gso_size)
                 assert parsed.length == segment.length
+                parsed.ecn = segment.ecn
                 self.sent.append((self.now, parsed))
 
     # The peer sends
@@ -111,9 +115,13 @@ class Script:
         wscale: int | None = None,
         ts: tuple[int, int] | None = None,
         ts_val: int | None = None,
+        sack: tuple[tuple[int, int], ...] | list[tuple[int, int]] = (),
+        sack_permitted: bool = False,
+        ecn: int = 0,
     ) -> None:
         """One segment from the peer. Without `seq` it is the next in order; without `ack` it acknowledges everything
-        that was sent to it; with timestamps on and no `ts` it carries its clock and echoes the last one."""
+        that was sent to it; with timestamps on and no `ts` it carries its clock and echoes the last one. `sack`: blocks
+        of our octets; `ecn`: the field of the IP header."""
         payload = bytes(data) if isinstance(data, int) else data
         bits = sum(LETTERS[letter] for letter in flags)
         start = self.peer_seq if seq is None else seq
@@ -132,10 +140,14 @@ class Script:
             urgent=urg,
             mss=mss,
             window_scale=wscale,
+            sack_permitted=sack_permitted,
+            sack=tuple((wrap(self.place.iss + left), wrap(self.place.iss + right)) for left, right in sack),
         )
         if ts is not None:
             segment.ts_val, segment.ts_ecr = wrap(ts[0]), wrap(ts[1])
-        self.tcp.on_segment(Segment.from_bytes((segment.header_bytes(80, 1024) + payload,)), self.now)
+        parsed = Segment.from_bytes((segment.header_bytes(80, 1024) + payload,))
+        parsed.ecn = ecn
+        self.tcp.on_segment(parsed, self.now)
         self.drain()
 
     @property
@@ -278,6 +290,8 @@ class Script:
         offers: dict[str, object] = {}
         if wscale is not None:
             offers["wscale"] = wscale
+        if self.sack:
+            offers["sack_permitted"] = True
         return offers
 
     def reach(self, state: State) -> None:

@@ -1,0 +1,129 @@
+"""When something is taken for lost, and what follows: recovery begins and ends, reductions are taken back (RFC 8985,
+RFC 6937, RFC 4015, RFC 3168)."""
+
+from pystack.transport.tcp.output import Output
+from pystack.transport.tcp.selective import Phase
+from pystack.transport.tcp.timers import NEVER
+from pystack.units import Ns
+
+__all__ = ["LossRecovery"]
+
+
+class LossRecovery(Output):
+    """What the pieces of loss recovery have to do with each other."""
+
+    __slots__ = ()
+
+    def _detect_losses(self, now: Ns) -> bool:
+        """RFC 8985 section 6.2, steps 4 and 5. True: there are new ones."""
+        board, rtt, rack = self._board, self._rtt, self._rack
+        phase = self._selective.phase
+        window = rack.update(
+            rtt.minimum or 0,
+            rtt.srtt or 0,
+            recovering=phase is Phase.FAST or phase is Phase.LOSS,
+            sacked_segments=board.sacked_segments,
+        )
+        return board.mark_lost(now - rack.rtt - window)
+
+    def _on_losses(self, pipe: int, now: Ns) -> None:
+        """Something is newly taken for lost; `pipe`: octets in the network before. That a retransmission is lost is
+        another indication of congestion (RFC 5681 section 4.3)."""
+        selective = self._selective
+        if selective.phase is Phase.OPEN or self._board.lost_resend >= selective.began:
+            self._reduce(Phase.FAST, pipe, now)
+        elif selective.phase is Phase.REDUCING:  # the window is on its way down already
+            selective.phase = Phase.FAST
+            selective.high = self.snd_nxt
+        self._output_due = True
+
+    def _reduce(self, phase: Phase, pipe: int, now: Ns) -> None:
+        """Begin FAST or REDUCING: one congestion event."""
+        congestion, rtt = self.congestion, self._rtt
+        flight = min(self.snd_nxt - self.snd_una, congestion.cwnd)  # without what limited transmit has added
+        if self._selective.phase is Phase.OPEN and phase is Phase.FAST:
+            before = congestion.snapshot()
+            self._undo.begin(before, self.snd_una, flight, rtt.srtt, rtt.rttvar, timed_out=False)
+        else:
+            self._undo.forget()
+        if phase is Phase.FAST:
+            congestion.on_loss(flight, now)
+        else:
+            congestion.on_ecn(flight, now)
+        self._ecn.on_reduced(self.snd_nxt)
+        self._probe.cancel()
+        self._frto.cancel()
+        self._selective.begin(phase, self.snd_nxt, pipe, now)
+
+    def _on_probe_repair(self, now: Ns) -> None:
+        """A tail loss probe has repaired a loss by itself: only the window is left to be reduced."""
+        congestion = self.congestion
+        if self._selective.phase is not Phase.OPEN:
+            return
+        congestion.on_loss(min(self.snd_nxt - self.snd_una or self.snd_mss, congestion.cwnd), now)
+        congestion.on_recovered(self._board.in_flight, now)
+        congestion.cwnd = max(congestion.ssthresh, congestion.smss)
+        self._ecn.on_reduced(self.snd_nxt)
+
+    def _undo_reduction(self, acked: int, now: Ns) -> None:
+        """The reduction was for nothing: what was taken for lost was only late."""
+        undo, congestion, board = self._undo, self.congestion, self._board
+        congestion.on_undo(undo.before, now)
+        board.unmark_lost()
+        if undo.timed_out:  # RFC 4015 section 3.1, steps 9 and 11
+            congestion.ssthresh = max(congestion.ssthresh, undo.flight)
+            window = board.in_flight + min(max(acked, 0), congestion.initial_window)
+            congestion.cwnd = max(min(congestion.cwnd, window), congestion.smss)
+            undo.adapts_beyond = self.snd_nxt
+            self._rtt.recover()
+        undo.forget()
+        self._frto.cancel()
+        self._recovery.abandon(self.snd_una)
+        self._selective.phase = Phase.OPEN
+        self._resend_due = False
+        self._output_due = True
+
+    def _on_loss_timer(self, now: Ns) -> None:
+        """The reordering timer of RFC 8985 section 6.2, or the probe timer of section 7.3."""
+        board, timers, selective = self._board, self._timers, self._selective
+        if board.sacked or selective.phase is not Phase.OPEN:
+            pipe = board.in_flight + board.lost
+            if self._detect_losses(now):
+                self._on_losses(pipe, now)
+                if selective.reducing:
+                    selective.reduce(self.snd_mss, board.in_flight, safe=False)
+        elif self._probe.end is None and self._rtt.fresh and board.in_flight:
+            self._probe.due = self._output_due = True
+        if board:
+            timers.retransmit = now + self._rtt.rto
+        self._arm_loss_timer(now, probe=False)
+
+    def _lose_on_timeout(self, now: Ns) -> None:
+        """The retransmission timer expired: what was lost, and how recovery goes on (RFC 6298 (5.4), RFC 8985 section
+        6.3, RFC 5682)."""
+        board, selective, recovery, undo = self._board, self._selective, self._recovery, self._undo
+        congestion, rtt = self.congestion, self._rtt
+        begun = selective.phase in (Phase.FAST, Phase.LOSS) or recovery.covers(self.snd_una)
+        if not begun:
+            flight = min(self.snd_nxt - self.snd_una, congestion.cwnd)
+            undo.begin(congestion.snapshot(), self.snd_una, flight, rtt.srtt, rtt.rttvar, timed_out=True)
+        elif selective.phase is Phase.FAST or recovery.active:
+            undo.forget()
+        congestion.on_timeout(board.in_flight + board.lost, self._retransmits == 1, now)
+        self._ecn.on_reduced(self.snd_nxt)
+        if self.config.frto and (not begun or self._retransmits > 1):
+            self._frto.begin(self.snd_nxt)
+        else:
+            self._frto.cancel()
+        if self._sack:
+            if board.reneged:
+                board.forget_sacks()
+            board.mark_lost_on_timeout(now - self._rack.rtt - self._rack.value)
+            selective.on_timeout(self.snd_nxt, now)
+            self._probe.cancel()
+            self._resend_due = True
+        else:
+            board.mark_all_lost()
+        recovery.on_timeout(self.snd_nxt)
+        self._timers.loss = NEVER
+        self._watchful = True
