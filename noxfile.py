@@ -17,6 +17,8 @@ BRANCH_COVERAGE = 90
 """Percent of `pystack/`, branches counted, below which the `ci` session fails."""
 MUST_RUN = {"PYSTACK_REQUIRE_ALL": "1"}
 """A test that lacks root or a program fails instead of being skipped."""
+HANGING = ("-o", "faulthandler_timeout=300", "-o", "faulthandler_exit_on_timeout=true")
+"""A test that hangs ends the run with every thread's traceback."""
 
 
 @nox.session
@@ -112,4 +114,4 @@ def run_interop(session: nox.Session, *arguments: str) -> None:
 def run_covered(session: nox.Session, name: str, *arguments: str) -> None:
     """One run of the tests, its coverage added to the earlier ones'."""
     measured = ("--cov", "--cov-append", "--cov-report=", "--durations=10", f"--junitxml={RESULTS / name}.xml")
-    session.run("pytest", "-q", *arguments, *measured, env=MUST_RUN)
+    session.run("pytest", "-q", *arguments, *HANGING, *measured, env=MUST_RUN)

@@ -103,16 +103,21 @@ def environment() -> dict[str, str]:
     return kept | {"PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))}
 
 
-def python(*arguments: object) -> "subprocess.Popen[str]":
-    """A child interpreter with pipes, its warnings errors."""
-    return subprocess.Popen(
+@contextmanager
+def python(*arguments: object) -> "Iterator[subprocess.Popen[str]]":
+    """A child interpreter with pipes, its warnings errors. Whatever becomes of the test, it ends here."""
+    with subprocess.Popen(
         [sys.executable, "-W", "error", *map(str, arguments)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         env=environment(),
-    )
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def example(name: str, *arguments: str | Path, timeout: float = 60) -> subprocess.CompletedProcess[bytes]:

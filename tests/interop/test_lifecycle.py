@@ -25,11 +25,11 @@ def devices() -> set[str]:
     return set(re.findall(r"^\d+: ([^:@]+)", run("ip", "-o", "link").stdout, re.MULTILINE))
 
 
-def script(folder: Path, text: str) -> "subprocess.Popen[str]":
-    """Run `text`, an application, in a child interpreter."""
+def script(folder: Path, text: str) -> Path:
+    """`text`, an application, as a file to run."""
     path = folder / "application.py"
     path.write_text(textwrap.dedent(text))
-    return helpers.python(path)
+    return path
 
 
 def line(process: "subprocess.Popen[str]") -> str:
@@ -44,7 +44,7 @@ def line(process: "subprocess.Popen[str]") -> str:
 def test_beside_a_busy_loop_ping_is_prompt_and_octets_flow(nginx: Nginx, tmp_path: Path) -> None:
     """The interpreter gives a busy thread 5 ms at a time; ARP, ping and a download must live with that."""
     path = nginx.publish("page", bytes(5_000_000))
-    application = script(
+    program = script(
         tmp_path,
         f"""
         import threading, time
@@ -70,7 +70,7 @@ def test_beside_a_busy_loop_ping_is_prompt_and_octets_flow(nginx: Nginx, tmp_pat
             busy = False
         """,
     )
-    with application:
+    with helpers.python(program) as application:
         assert line(application) == "ready"
         run("ip", "neighbour", "flush", "dev", "pystack0")
         answers = [float(time) for time in re.findall(r"time=([\d.]+) ms", helpers.ping(OURS, count=40))]
@@ -89,8 +89,7 @@ def test_ctrl_c_in_mid_download_leaves_nothing(nginx: Nginx, tmp_path: Path) -> 
     before = devices()
     example = helpers.ROOT / "examples" / "curl_lite.py"
     url = f"http://{KERNEL}:{nginx.port}/slow{path}"
-    download = helpers.python(example, "--link", "tap:pystack0", "-o", got, url)
-    with download:
+    with helpers.python(example, "--link", "tap:pystack0", "-o", got, url) as download:
         eventually(lambda: got.exists() and got.stat().st_size > 0, "the download is under way")
         assert "pystack0" in devices()
         assert helpers.stop(download, signal.SIGINT) == 130
@@ -102,7 +101,7 @@ def test_ctrl_c_in_mid_download_leaves_nothing(nginx: Nginx, tmp_path: Path) -> 
 
 def test_ctrl_c_ends_threads_too_when_the_application_goes_on(nginx: Nginx, tmp_path: Path) -> None:
     path = nginx.publish("page", bytes(3_000_000))
-    application = script(
+    program = script(
         tmp_path,
         f"""
         import threading
@@ -120,7 +119,7 @@ def test_ctrl_c_ends_threads_too_when_the_application_goes_on(nginx: Nginx, tmp_
             input()
         """,
     )
-    with application:
+    with helpers.python(program) as application:
         assert line(application) == "under way"
         application.send_signal(signal.SIGINT)
         assert line(application) == "['MainThread']"
@@ -168,8 +167,8 @@ OVER_TAP = f"""
 @pytest.mark.parametrize(("make", "cycles"), [(OVER_MEMORY, 1000), (OVER_TAP, 1000)], ids=["memory", "tap"])
 def test_a_thousand_hosts_leak_nothing(make: str, cycles: int, tmp_path: Path) -> None:
     before = devices()
-    application = script(tmp_path, CYCLES.format(make=make, cycles=cycles))
-    output, errors = application.communicate(timeout=300)
+    with helpers.python(script(tmp_path, CYCLES.format(make=make, cycles=cycles))) as application:
+        output, errors = application.communicate(timeout=300)
     assert application.returncode == 0, errors
     descriptors, threads, memory = map(int, output.split())
     assert (descriptors, threads) == (0, 0)
@@ -246,9 +245,7 @@ def test_a_forked_child_is_refused_and_disturbs_nothing(nginx: Nginx, tmp_path: 
     path = nginx.publish("page", bytes(2_000_000))
     url = f"http://127.0.0.1:{nginx.port}{path}"
     whole = len(curl("-i", "--http1.0", url))
-    program = tmp_path / "application.py"
-    program.write_text(textwrap.dedent(FORKED))
-    application = helpers.python(program, nginx.port, path)
-    output, errors = application.communicate(timeout=60)
+    with helpers.python(script(tmp_path, FORKED), nginx.port, path) as application:
+        output, errors = application.communicate(timeout=60)
     assert application.returncode == 0, errors
     assert output.splitlines() == ["child True True True True", f"parent 0 {whole}"]

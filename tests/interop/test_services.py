@@ -165,17 +165,9 @@ def test_many_clients_of_the_kernel_at_once(host: pystack.Host) -> None:
 @pytest.mark.parametrize("link", ["tap"])
 def test_kernels_curl_fetches_100_mb_from_http_server(link: str, big_file: Path, tmp_path: Path) -> None:
     capture = tmp_path / "capture.pcapng"
-    server = helpers.python(
-        helpers.ROOT / "examples" / "http_server.py",
-        "--link",
-        link,
-        "--pcap",
-        capture,
-        "--port",
-        "8000",
-        big_file.parent,
-    )
-    with server:
+    program = helpers.ROOT / "examples" / "http_server.py"
+    options = ("--link", link, "--pcap", capture, "--port", "8000", big_file.parent)
+    with helpers.python(program, *options) as server:
         assert server.stderr is not None
         address = re.search(r"http://[\d.]+:\d+/", server.stderr.readline())
         assert address, "the server says where it listens"
