@@ -52,6 +52,9 @@ class Output(TransmissionControlBlock):
                     self._send_probe(out, now)
                 if self._snd_end > self.snd_nxt and (not self._board.lost or holding_back):
                     self._send_new(out, now, limit, tso)
+                if holding_back and not self._board.in_flight and len(out) < limit:
+                    self._frto.cancel()  # nothing new could leave: there would be nothing to wait for
+                    self._send_lost(out, now, limit)
             if len(out) > answers:
                 self._last_sent = now
                 self._on_ack_sent()
