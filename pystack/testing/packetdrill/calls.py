@@ -2,7 +2,7 @@
 
 import struct
 from errno import EALREADY, EINPROGRESS
-from socket import SOCK_DGRAM, SOCK_STREAM
+from socket import AF_INET, SOCK_DGRAM, SOCK_STREAM
 
 from attrs import define
 
@@ -41,13 +41,14 @@ class SocketCalls(Polling):
         return outcome
 
     def call_socket(self, call: Call, now: Ns) -> Answer:
-        _, kind, _ = call.arguments
+        domain, kind, _ = call.arguments
         flags = number(kind)
+        version = 4 if domain != ... and number(domain) == AF_INET else None  # an IPv6 socket takes both
         match flags & ~(_NONBLOCK | _CLOEXEC):
             case SOCK_STREAM.value:
-                endpoint: Endpoint = self.stack.stream()
+                endpoint: Endpoint = self.stack.stream(version)
             case SOCK_DGRAM.value:
-                endpoint = self.stack.datagram()
+                endpoint = self.stack.datagram(version)
             case other:
                 raise Unsupported(f"a socket of type {other}: there are SOCK_STREAM and SOCK_DGRAM")
         return self.assign(call, Descriptor(endpoint, blocking=not flags & _NONBLOCK))

@@ -54,14 +54,21 @@ def _ssthresh(info: TCPInfo) -> int:
 
 
 def _ca_state(info: TCPInfo) -> int:
+    if info.sack:
+        return _CA_STATES.index(info.phase)
     if info.retransmits:
-        return PYTHON_CONSTANTS["TCP_CA_Loss"]
-    return PYTHON_CONSTANTS["TCP_CA_Recovery" if info.in_recovery else "TCP_CA_Open"]
+        return _CA_STATES.index("Loss")
+    return _CA_STATES.index("Recovery" if info.in_recovery else "Open")
 
 
 def _options(info: TCPInfo) -> int:
-    bits = _OPTIONS["TIMESTAMPS"] if info.timestamps else 0
-    return bits | (_OPTIONS["WSCALE"] if info.rcv_scale or info.snd_scale else 0)
+    agreed = {
+        "TIMESTAMPS": info.timestamps,
+        "SACK": info.sack,
+        "WSCALE": bool(info.rcv_scale or info.snd_scale),
+        "ECN": info.ecn,
+    }
+    return sum(_OPTIONS[name] for name, on in agreed.items() if on)
 
 
 TOLD: Mapping[str, Callable[[TCPInfo], int]] = {
@@ -77,7 +84,14 @@ TOLD: Mapping[str, Callable[[TCPInfo], int]] = {
     "tcpi_snd_mss": lambda info: info.snd_mss,
     "tcpi_rcv_mss": lambda info: info.rcv_mss,
     "tcpi_advmss": lambda info: info.advertised_mss,
-    "tcpi_unacked": lambda info: _segments(info.in_flight, info),
+    "tcpi_unacked": lambda info: _segments(info.in_flight + info.lost + info.sacked, info),
+    "tcpi_sacked": lambda info: _segments(info.sacked, info),
+    "tcpi_lost": lambda info: _segments(info.lost + info.retransmitted, info),
+    "tcpi_retrans": lambda info: _segments(info.retransmitted, info),
+    "tcpi_reord_seen": lambda info: info.reordering_seen,
+    "tcpi_dsack_dups": lambda info: info.dsacks,
+    "tcpi_delivered": lambda info: _segments(info.delivered, info),
+    "tcpi_delivered_ce": lambda info: _segments(info.delivered_ce, info),
     "tcpi_rtt": lambda info: _microseconds(info.srtt),
     "tcpi_rttvar": lambda info: _microseconds(info.rttvar),
     "tcpi_min_rtt": lambda info: _microseconds(info.min_rtt),
@@ -94,10 +108,10 @@ TOLD: Mapping[str, Callable[[TCPInfo], int]] = {
 """What this stack can tell."""
 
 _NOT_TOLD = """
-    delivery_rate_app_limited fastopen_client_fail ato sacked lost retrans fackets last_data_sent last_ack_sent
+    delivery_rate_app_limited fastopen_client_fail ato fackets last_data_sent last_ack_sent
     last_data_recv last_ack_recv pmtu rcv_ssthresh reordering rcv_rtt rcv_space pacing_rate max_pacing_rate segs_out
-    segs_in data_segs_in data_segs_out delivery_rate busy_time rwnd_limited sndbuf_limited delivered delivered_ce
-    bytes_sent bytes_retrans dsack_dups reord_seen rcv_ooopack rehash total_rto total_rto_recoveries total_rto_time
+    segs_in data_segs_in data_segs_out delivery_rate busy_time rwnd_limited sndbuf_limited
+    bytes_sent bytes_retrans rcv_ooopack rehash total_rto total_rto_recoveries total_rto_time
     received_ce
 """
 
