@@ -130,7 +130,7 @@ class Arrival(Acknowledgment):
             self._process_content(seg, self.irs, now)
         else:
             self._move(Got.SYN)
-            self._board.mark_all_lost()  # our SYN goes again, now with an ACK
+            self._lose_all()  # our SYN goes again, now with an ACK
             self._timers.retransmit = now + self._rtt.rto
             self._output_due = True
             self._process_content(seg, self.irs, now)
@@ -190,7 +190,7 @@ class Arrival(Acknowledgment):
         if self._syn_retransmits > 1:  # RFC 6928 section 2
             self.congestion.cwnd = self.snd_mss
         self._cwnd_limited = False
-        self._advance(seg, ack, now)
+        self._take_watched_ack(seg, ack, now)
         if self._syn_retransmits:
             self._rtt.restart(_RTO_AFTER_SYN_LOSS)  # RFC 6298 (5.7)
         self._grow_send_buffer()
@@ -226,7 +226,7 @@ class Arrival(Acknowledgment):
         if self.snd_una == self.iss and seg.flags & (SYN | RST) == SYN and seq == self.irs:
             if seg.flags & ACK:
                 return True  # simultaneous open: its SYN is old, its ACK is not
-            self._board.mark_all_lost()  # the peer has not heard our SYN-ACK
+            self._lose_all()  # the peer has not heard our SYN-ACK
             self._output_due = True
             return False
         if not seg.flags & RST:
@@ -358,6 +358,8 @@ class Arrival(Acknowledgment):
         """Text that begins at RCV.NXT: deliver it, and acknowledge it at once or soon (section 3.8.6.3)."""
         receive = self._receive
         fills_gap = receive.gaps
+        if fills_gap:  # the peer sends little after a loss, and would wait for our timer when that is an odd segment
+            self._quick_acks = self.config.quick_acks
         receive.append(payload, length)
         size = gso_size or length
         if size > self._rcv_mss:
