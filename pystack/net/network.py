@@ -1,12 +1,12 @@
 """The internet layer of one host."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from errno import EHOSTUNREACH
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from itertools import count
 from random import Random
-from typing import Protocol, runtime_checkable
+from typing import Protocol, TypeAlias, TypeVar, runtime_checkable
 
 from pystack.errors import DecodeError, LinkDown
 from pystack.link.base import Frame, Link, Medium
@@ -35,7 +35,10 @@ from pystack.wire.ethernet import ETHERNET, EtherType, VLANTag, unpack_ethernet
 from pystack.wire.ipv4 import unpack_ipv4
 from pystack.wire.protocol import IPProtocol
 
-__all__ = ["Addressed", "Network"]
+__all__ = ["Addressed", "GatewayLike", "Network"]
+
+GatewayLike: TypeAlias = str | IPv4Address | IPv6Address
+T = TypeVar("T", AddressLike, GatewayLike)
 
 
 @runtime_checkable
@@ -93,26 +96,29 @@ class Network:
     def add_interface(
         self,
         link: Link,
-        address: AddressLike | None = None,
-        gateway: str | IPv4Address | IPv6Address | None = None,
+        address: AddressLike | Sequence[AddressLike] | None = None,
+        gateway: GatewayLike | Sequence[GatewayLike] | None = None,
         name: str = "",
     ) -> Interface:
-        """Put `link` to use under `address` ("192.0.2.2/24", "2001:db8::2/64"; None: the link's own if it has one, else
-        none yet), with a default route through `gateway`. On Ethernet the address is announced.
+        """Put `link` to use under `address` ("192.0.2.2/24", "2001:db8::2/64", several of either IP version; None: the
+        link's own if it has one, else none yet), with a default route through `gateway`, one for each IP version. On
+        Ethernet the addresses are announced.
 
         Raises ValueError for addresses that make no sense, `OSError` as `add_address`.
         """
         capabilities = link.capabilities
         if address is None and isinstance(link, Addressed):
             address = link.address
-        ours = None if address is None else InterfaceAddress.parse(address)
+        ours = [InterfaceAddress.parse(each) for each in _several(address)]
+        gateways = [ip_address(each).packed for each in _several(gateway)]
         if not name:
             kind = "eth" if capabilities.medium is Medium.ETHERNET else "ip"
             name = f"{kind}{next(self._names)}"
         interface = self._interface(link, name)
-        self._paths.add_interface(interface, ours, None if gateway is None else ip_address(gateway).packed)
-        if ours is not None and interface.arp is not None:
-            interface.arp.announce(ours.address)
+        self._paths.add_interface(interface, ours, gateways)
+        if interface.arp is not None:
+            for own in ours:
+                interface.arp.announce(own.address)
         return interface
 
     def add_address(self, interface: Interface, address: AddressLike) -> None:
@@ -129,7 +135,7 @@ class Network:
     def add_route(
         self,
         network: str | IPv4Network | IPv6Network,
-        gateway: str | IPv4Address | IPv6Address | None,
+        gateway: GatewayLike | None,
         interface: Interface | None = None,
     ) -> None:
         """A route to `network` ("0.0.0.0/0" and "::/0": everywhere): through `gateway`, or (None) to neighbours on
@@ -350,3 +356,10 @@ class Network:
         self.counters["link.lost"] += 1
         if self.on_link_down is not None:
             self.on_link_down(interface, error)
+
+
+def _several(value: T | Sequence[T] | None) -> Sequence[T]:
+    """One, some, or none of what may itself be a text."""
+    if value is None:
+        return ()
+    return value if isinstance(value, Sequence) and not isinstance(value, str) else (value,)

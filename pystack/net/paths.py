@@ -1,5 +1,6 @@
 """This host's addresses and routes, and the choice of a way to a destination (RFC 1122, section 3.3, strong model)."""
 
+from collections.abc import Sequence
 from errno import EACCES, EADDRINUSE, EADDRNOTAVAIL, EAFNOSUPPORT, EINVAL, ENETUNREACH
 
 from attrs import define, evolve, field
@@ -44,22 +45,27 @@ class Paths:
 
     # --- configuration
 
-    def add_interface(self, interface: Interface, address: InterfaceAddress | None, gateway: bytes | None) -> None:
+    def add_interface(
+        self, interface: Interface, addresses: Sequence[InterfaceAddress], gateways: Sequence[bytes]
+    ) -> None:
         """Everything or nothing: raises as `add_address` and `add_route`."""
-        if address is not None:
-            self._check_address(interface, address)
-            if gateway is not None and len(gateway) != len(address.address):
-                raise ValueError(f"gateway {address_text(gateway)} and address {address} are of different IP versions")
-        if gateway is not None:
-            on_link = address is not None and address.covers(gateway) and gateway != address.address
-            _check_gateway(interface, gateway, on_link)
+        for number, own in enumerate(addresses):
+            self._check_address(interface, own, addresses[:number])
+        for gateway in gateways:
+            if addresses and all(len(gateway) != len(own.address) for own in addresses):
+                texts = ", ".join(map(str, addresses))
+                raise ValueError(f"gateway {address_text(gateway)} and address {texts} are of different IP versions")
+            is_ours = any(gateway == own.address for own in addresses)
+            _check_gateway(interface, gateway, not is_ours and any(own.covers(gateway) for own in addresses))
         self.interfaces.append(interface)
-        if address is not None:
-            self._attach(interface, address)
-        if gateway is not None:
+        for own in addresses:
+            self._attach(interface, own)
+        for gateway in gateways:
             self._add_default(family_of(gateway), gateway, interface)
-        elif address is not None:
-            self._lead_to_kernel(interface, address)
+        for family in (IPV4, IPV6):
+            if not any(len(gateway) == family.address_octets for gateway in gateways):
+                for own in interface.addresses_of(family)[:1]:
+                    self._lead_to_kernel(interface, own)
         self._rebuild()
 
     def add_address(self, interface: Interface, address: InterfaceAddress) -> None:
@@ -86,8 +92,10 @@ class Paths:
         """An interface went down."""
         self._rebuild()
 
-    def _check_address(self, interface: Interface, address: InterfaceAddress) -> None:
-        if address.address in self._own:
+    def _check_address(
+        self, interface: Interface, address: InterfaceAddress, others: Sequence[InterfaceAddress] = ()
+    ) -> None:
+        if address.address in self._own or any(address.address == other.address for other in others):
             raise os_error(EADDRINUSE, f"{address} is already an address of this host")
         family = family_of(address.address)
         if family.is_loopback(address.address) and not interface.internal:

@@ -1,20 +1,21 @@
 """A running stack: what a program holds to be a host on its links."""
 
-import operator
 import os
 import socket
 import warnings
 from collections import Counter
-from collections.abc import Callable, Mapping
-from errno import EAFNOSUPPORT, EPROTONOSUPPORT
+from collections.abc import Callable, Mapping, Sequence
+from errno import EPROTONOSUPPORT
 from random import Random
 from typing import Self
 
 from pystack.errors import os_error
 from pystack.link.base import Link
+from pystack.sockets.family import INET, INET6, Address, family_of
 from pystack.sockets.pump import Pump
 from pystack.sockets.resolve import IPAddress, resolve
-from pystack.sockets.socket import Address, Socket
+from pystack.sockets.socket import Socket
+from pystack.stack import options
 from pystack.stack.config import StackConfig
 from pystack.stack.stack import Stack
 from pystack.units import from_seconds, to_seconds
@@ -40,15 +41,16 @@ class Host:
     def __init__(
         self,
         *links: Link,
-        address: str | None = None,
-        gateway: str | None = None,
+        address: str | Sequence[str] | None = None,
+        gateway: str | Sequence[str] | None = None,
         seed: int | None = None,
         hosts: Mapping[str, str | IPAddress] | None = None,
         config: StackConfig | None = None,
     ) -> None:
-        """`address`: "192.0.2.2/24", for a single link; a raw link has its own. `gateway`: where other networks are
-        reached. `seed` replaces the system's randomness, for tests: it makes ports and sequence numbers predictable.
-        `hosts`: names and addresses that come before the system's hosts file."""
+        """`address`: "192.0.2.2/24", "2001:db8::2/64", or several of them, for a single link; a raw link has its own.
+        `gateway`: where other networks are reached, one for each IP version. `seed` replaces the system's randomness,
+        for tests: it makes ports and sequence numbers predictable. `hosts`: names and addresses that come before the
+        system's hosts file."""
         self._names = dict(hosts or {})
         rng, secrets = (Random(os.urandom(32)), os.urandom) if seed is None else _seeded(seed)
         self._stack = Stack(rng=rng, entropy=secrets, config=config)
@@ -65,32 +67,44 @@ class Host:
                 link.close()
             raise
 
-    def add_link(self, link: Link, *, address: str | None = None, gateway: str | None = None) -> None:
-        """One more link, with an address as in the constructor. When this raises, `link` stays the caller's."""
+    def add_link(
+        self, link: Link, *, address: str | Sequence[str] | None = None, gateway: str | Sequence[str] | None = None
+    ) -> None:
+        """One more link, with addresses as in the constructor. When this raises, `link` stays the caller's."""
         self._pump.call(lambda _: self._stack.add_interface(link, address, gateway))
         link.set_waker(self._pump.wake)
+
+    def add_address(self, address: str, *, link: Link | None = None) -> None:
+        """One more address, of either IP version, for `link`, which may be left out if it is the only one. Raises
+        ValueError for what is no address of one host, and `OSError`: EADDRINUSE (this host has it already),
+        EADDRNOTAVAIL (a loopback address), EAFNOSUPPORT (the link cannot carry that IP version)."""
+        links = [each for each in self._stack.interfaces if not each.is_loopback and link in (None, each.link)]
+        if len(links) != 1:
+            raise ValueError("which link gets the address? Name one of this host's with link=")
+        self._pump.call(lambda _: self._stack.add_address(links[0], address))
 
     # --- sockets
 
     def socket(self, family: int = socket.AF_INET, type: int = socket.SOCK_STREAM, proto: int = 0) -> Socket:
-        """A TCP or UDP socket, as `socket.socket` makes it."""
-        if family != socket.AF_INET:
-            raise os_error(EAFNOSUPPORT, "only AF_INET, for now")
+        """A TCP or UDP socket, as `socket.socket` makes it. One of AF_INET6 speaks IPv4 too, unless its IPV6_V6ONLY is
+        set."""
+        spoken = family_of(family)
+        version = spoken.endpoint_version
         if (type, proto) in ((socket.SOCK_STREAM, 0), (socket.SOCK_STREAM, socket.IPPROTO_TCP)):
-            return Socket(self, self._pump.call(lambda _: self._stack.stream(4)), proto)
+            return Socket(self, self._pump.call(lambda _: self._stack.stream(version)), proto, spoken)
         if (type, proto) in ((socket.SOCK_DGRAM, 0), (socket.SOCK_DGRAM, socket.IPPROTO_UDP)):
-            return Socket(self, self._pump.call(lambda _: self._stack.datagram(4)), proto)
+            return Socket(self, self._pump.call(lambda _: self._stack.datagram(version)), proto, spoken)
         raise os_error(EPROTONOSUPPORT, "only SOCK_STREAM for TCP and SOCK_DGRAM for UDP")
 
     def create_connection(
         self, address: Address, timeout: float | None = None, source_address: Address | None = None
     ) -> Socket:
-        """A connected TCP socket, with that `timeout` in seconds. Each address of a name is tried; the last one's
-        error is raised."""
-        host, port = _checked("create_connection", address)
+        """A connected TCP socket, with that `timeout` in seconds. Each address of a name is tried, by a socket of its
+        family; the last one's error is raised."""
+        host, port = INET.checked("create_connection", address)
         failure: OSError | None = None
-        for target in resolve(host, self._names):
-            sock = self.socket()
+        for target in resolve(host, self._names, versions=(4, 6)):
+            sock = self.socket(INET.number if target.version == INET.version else INET6.number)
             try:
                 sock.settimeout(timeout)
                 if source_address is not None:
@@ -110,10 +124,23 @@ class Host:
         finally:
             failure = None  # break the cycle through this frame
 
-    def create_server(self, address: Address, *, backlog: int = 128, reuse_address: bool = True) -> Socket:
-        """A listening TCP socket. `reuse_address`: the port may still have connections in TIME-WAIT."""
-        sock = self.socket()
+    def create_server(
+        self,
+        address: Address,
+        *,
+        family: int = INET.number,
+        backlog: int = 128,
+        reuse_address: bool = True,
+        dualstack_ipv6: bool = False,
+    ) -> Socket:
+        """A listening TCP socket. `reuse_address`: the port may still have connections in TIME-WAIT. `dualstack_ipv6`:
+        one of AF_INET6 takes connections over IPv4 too."""
+        if dualstack_ipv6 and family != socket.AF_INET6:
+            raise ValueError("dualstack_ipv6 requires AF_INET6 family")
+        sock = self.socket(family)
         try:
+            if family == socket.AF_INET6:
+                sock.setsockopt(*options.V6ONLY, not dualstack_ipv6)
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, reuse_address)
             sock.bind(address)
             sock.listen(backlog)
@@ -125,7 +152,7 @@ class Host:
     def ping(self, address: str | bytes | IPAddress, timeout: float | None = 1.0, size: int = 56) -> float:
         """Seconds until the echo reply to `size` octets came back. Raises `TimeoutError`, or `OSError` when the network
         says that the address cannot be reached."""
-        target = resolve(address, self._names)[0]
+        target = resolve(address, self._names, versions=(4, 6))[0]
         patience = None if timeout is None else from_seconds(timeout)
         try:
             return to_seconds(
@@ -135,11 +162,6 @@ class Host:
             if error.errno is None:
                 raise TimeoutError(f"timed out: no echo reply from {target} within {timeout} s") from None
             raise
-
-    def _literal(self, what: str, address: Address) -> tuple[IPAddress, int]:
-        """`address` with its name looked up, for the call named `what`."""
-        host, port = _checked(what, address)
-        return resolve(host, self._names)[0], port
 
     # --- looking at it
 
@@ -174,15 +196,3 @@ class Host:
 
 def _seeded(seed: int) -> tuple[Random, Callable[[int], bytes]]:
     return Random(seed), Random(f"{seed} secrets").randbytes
-
-
-def _checked(what: str, address: Address) -> Address:
-    """`address`, if it is a host and a port; `what` names the call. Raises as the standard library does."""
-    if not isinstance(address, tuple):
-        raise TypeError(f"{what}(): AF_INET address must be tuple, not {type(address).__name__}")
-    if len(address) != 2:
-        raise TypeError(f"{what}(): AF_INET address must be a pair (host, port)")
-    host, port = address[0], operator.index(address[1])
-    if not 0 <= port <= 0xFFFF:
-        raise OverflowError(f"{what}(): port must be 0-65535, not {port}")
-    return host, port

@@ -11,8 +11,10 @@ __all__ = ["IPAddress", "hosts_file", "resolve"]
 
 IPAddress: TypeAlias = IPv4Address | IPv6Address
 
-SPECIAL: Final = {"": "0.0.0.0", "<broadcast>": "255.255.255.255"}
+SPECIAL: Final = {"": ("0.0.0.0", "::"), "<broadcast>": ("255.255.255.255",)}
 """What the standard library's sockets understand by these."""
+
+ADDRESS_FAMILY: Final = getattr(socket, "EAI_ADDRFAMILY", socket.EAI_FAMILY)
 
 LOCALHOST: Final = ("127.0.0.1", "::1")
 
@@ -26,7 +28,7 @@ def resolve(
     """The addresses of `host`, at least one, best first. `names` comes before the system's hosts file.
 
     `versions`: the IP versions that the caller can use. Raises `socket.gaierror`: EAI_NONAME for a name that nobody
-    here knows, EAI_FAMILY for one that has only addresses of other versions.
+    here knows, EAI_ADDRFAMILY for one that has only addresses of other versions.
     """
     found = list(_candidates(host, names or {}))
     usable = [address for address in found if address.version in versions]
@@ -34,7 +36,7 @@ def resolve(
         return usable
     if found:
         wanted = " or ".join(f"IPv{version}" for version in versions)
-        raise socket.gaierror(socket.EAI_FAMILY, f"{host!r} is {found[0]}: give an {wanted} address instead")
+        raise socket.gaierror(ADDRESS_FAMILY, f"{host!r} is {found[0]}: give an {wanted} address instead")
     raise socket.gaierror(
         socket.EAI_NONAME,
         f"{host!r} is unknown: give an IP address, or name it in {hosts_file()} or in the Host's hosts=",
@@ -52,8 +54,11 @@ def _candidates(host: str | bytes | IPAddress, names: Mapping[str, str | IPAddre
         yield host
         return
     text = host.decode("ascii", "replace") if isinstance(host, bytes) else host
+    if text in SPECIAL:
+        yield from map(ip_address, SPECIAL[text])
+        return
     try:
-        yield ip_address(SPECIAL.get(text, text))
+        yield ip_address(text)
         return
     except ValueError:
         pass

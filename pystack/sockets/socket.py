@@ -7,12 +7,13 @@ import socket
 import warnings
 from collections.abc import Callable
 from errno import EAGAIN, ECONNABORTED, EINPROGRESS, EOPNOTSUPP
-from typing import IO, TYPE_CHECKING, Any, Final, NoReturn, Self, TypeAlias, TypeVar, cast
+from typing import IO, TYPE_CHECKING, Any, Final, NoReturn, Self, TypeVar, cast
 
 from typing_extensions import Buffer
 
 from pystack.errors import os_error
-from pystack.sockets.resolve import IPAddress
+from pystack.sockets.family import INET, Address, Family, Name
+from pystack.sockets.resolve import IPAddress, resolve
 from pystack.stack import options
 from pystack.stack.datagram import DatagramEndpoint
 from pystack.stack.stream import StreamEndpoint
@@ -22,10 +23,7 @@ from pystack.units import SECOND, Ns, from_seconds
 if TYPE_CHECKING:
     from pystack.sockets.host import Host
 
-__all__ = ["Address", "Socket"]
-
-Address: TypeAlias = tuple[str | bytes | IPAddress, int]
-"""Host and port. A name is looked up as `resolve` says; "" is any address of this host."""
+__all__ = ["Socket"]
 
 T = TypeVar("T")
 
@@ -71,6 +69,7 @@ class Socket:
         "__weakref__",
         "_closed",
         "_endpoint",
+        "_family",
         "_host",
         "_io_refs",
         "_patience",
@@ -80,8 +79,11 @@ class Socket:
         "_timeout",
     )
 
-    def __init__(self, host: "Host", endpoint: StreamEndpoint | DatagramEndpoint, proto: int = 0) -> None:
+    def __init__(
+        self, host: "Host", endpoint: StreamEndpoint | DatagramEndpoint, proto: int = 0, family: Family = INET
+    ) -> None:
         self._host = host
+        self._family = family
         self._pump = host._pump
         self._endpoint = endpoint
         self._stream = endpoint if isinstance(endpoint, StreamEndpoint) else _Datagrams(endpoint)
@@ -95,7 +97,7 @@ class Socket:
 
     @property
     def family(self) -> socket.AddressFamily:
-        return socket.AF_INET
+        return self._family.number
 
     @property
     def type(self) -> socket.SocketKind:
@@ -105,17 +107,22 @@ class Socket:
     def proto(self) -> int:
         return self._proto
 
-    def getsockname(self) -> tuple[str, int]:
-        return self._pump.call(lambda _: self._endpoint.getsockname())
+    def getsockname(self) -> Name:
+        return self._family.name(self._pump.call(lambda _: self._endpoint.getsockname()))
 
-    def getpeername(self) -> tuple[str, int]:
-        return self._pump.call(lambda _: self._endpoint.getpeername())
+    def getpeername(self) -> Name:
+        return self._family.name(self._pump.call(lambda _: self._endpoint.getpeername()))
+
+    def _literal(self, what: str, address: Address) -> tuple[IPAddress, int]:
+        """`address` with its name looked up, for the call named `what`."""
+        host, port = self._family.checked(what, address)
+        return resolve(host, self._host._names, versions=(self._family.version,))[0], port
 
     def __repr__(self) -> str:
         parts = [f"family={self.family.name}", f"type={self.type.name}", f"proto={self._proto}"]
         for label, name in (("laddr", self._endpoint.getsockname), ("raddr", self._endpoint.getpeername)):
             try:  # without the lock: a destructor's warning shows it too
-                parts.append(f"{label}={name()}")
+                parts.append(f"{label}={self._family.name(name())}")
             except OSError:
                 continue
         return f"<pystack.Socket{' [closed]' if self._closed else ''} {', '.join(parts)}>"
@@ -160,13 +167,14 @@ class Socket:
     # --- opening
 
     def bind(self, address: Address) -> None:
-        target = self._host._literal("bind", address)
+        host, port = self._literal("bind", address)
+        target = self._family.wildcard(host), port
         self._pump.call(lambda now: self._endpoint.bind(target, now))
 
     def connect(self, address: Address) -> None:
         """Raises `ConnectionRefusedError`, `TimeoutError` and what else the standard library's would; with a timeout
         of 0 `BlockingIOError` (EINPROGRESS) while the handshake goes on."""
-        target = self._host._literal("connect", address)
+        target = self._literal("connect", address)
         self._pump.call(lambda now: self._endpoint.connect(target, now))
         endpoint = self._endpoint
         if not isinstance(endpoint, StreamEndpoint):
@@ -190,7 +198,7 @@ class Socket:
         endpoint = self._stream_only("listen")
         self._pump.call(lambda now: endpoint.listen(backlog, now))
 
-    def accept(self) -> tuple["Socket", tuple[str, int]]:
+    def accept(self) -> tuple["Socket", Name]:
         """A new, blocking socket and its peer's address. Raises `ConnectionAbortedError` for a connection that its
         peer reset while it waited here; the next one may be well."""
         endpoint = self._stream_only("accept")
@@ -206,7 +214,7 @@ class Socket:
                 raise os_error(ECONNABORTED, "the peer reset it before it was accepted; accept the next") from None
 
         child, peer = self._perform(attempt)
-        return Socket(self._host, child), peer
+        return Socket(self._host, child, family=self._family), self._family.name(peer)
 
     def _stream_only(self, what: str) -> StreamEndpoint:
         if isinstance(self._endpoint, StreamEndpoint):
@@ -235,16 +243,17 @@ class Socket:
         stream = self._stream
         return self._perform(lambda now: stream.try_recv_into(view, now, flags), flags)
 
-    def recvfrom(self, bufsize: int, flags: int = 0) -> tuple[bytes, tuple[str, int] | None]:
+    def recvfrom(self, bufsize: int, flags: int = 0) -> tuple[bytes, Name | None]:
         """The sender is None on a stream."""
         if bufsize < 0:
             raise ValueError("negative buffersize in recvfrom")
         endpoint = self._endpoint
         if isinstance(endpoint, StreamEndpoint):
             return self.recv(bufsize, flags), None
-        return self._perform(lambda now: endpoint.try_recvfrom(bufsize, now, flags), flags)
+        data, sender = self._perform(lambda now: endpoint.try_recvfrom(bufsize, now, flags), flags)
+        return data, self._family.name(sender)
 
-    def recvfrom_into(self, buffer: Buffer, nbytes: int = 0, flags: int = 0) -> tuple[int, tuple[str, int] | None]:
+    def recvfrom_into(self, buffer: Buffer, nbytes: int = 0, flags: int = 0) -> tuple[int, Name | None]:
         view = _window("recvfrom_into", buffer, nbytes)
         if isinstance(self._endpoint, StreamEndpoint):
             return self.recv_into(view, 0, flags), None
@@ -306,7 +315,7 @@ class Socket:
         endpoint = self._endpoint
         if isinstance(endpoint, StreamEndpoint):
             return self.send(data, flags)
-        target = None if rest[-1] is None else self._host._literal("sendto", rest[-1])
+        target = None if rest[-1] is None else self._literal("sendto", rest[-1])
         octets = _octets(data)
         return self._perform(lambda now: endpoint.try_sendto(octets, target, now, flags), flags)
 

@@ -67,7 +67,8 @@ class Endpoint(ABC):
     """Every option that this kind of socket remembers, with its default."""
 
     def __init__(self, stack: "Stack", version: int | None = None) -> None:
-        """`version`: 4 or 6 for a socket that speaks only this IP version, None for both."""
+        """`version`: 4 or 6 for a socket that speaks only this IP version, None for both, as far as IPV6_V6ONLY lets
+        it."""
         self._stack = stack
         self._any = _WILDCARDS[version]
         self._operations: list[Operation[object]] = []
@@ -184,9 +185,14 @@ class Endpoint(ABC):
 
     def _set_option(self, key: OptionKey, value: int) -> None:
         """A subclass acts on the options that take effect at once, and leaves the others to this one."""
-        if key not in self.defaults:
+        if key == options.V6ONLY and self._any != _WILDCARDS[4]:
+            if self._binding is not None:
+                raise os_error(EINVAL, "IPV6_V6ONLY must be set before the socket has a local address")
+            self._any = _WILDCARDS[6 if value else None]
+        elif key not in self.defaults:
             raise options.unknown(key)
-        self._options[key] = value
+        else:
+            self._options[key] = value
 
     def _get_option(self, key: OptionKey) -> int:
         if key == options.TYPE:
@@ -194,6 +200,8 @@ class Endpoint(ABC):
         if key == options.ERROR:
             error = self.take_error()
             return 0 if error is None or error.errno is None else error.errno
+        if key == options.V6ONLY and self._any != _WILDCARDS[4]:
+            return int(self._any == _WILDCARDS[6])
         if key not in self.defaults:
             raise options.unknown(key)
         return self.option(key)

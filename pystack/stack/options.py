@@ -30,6 +30,7 @@ __all__ = [
     "TOS",
     "TTL",
     "TYPE",
+    "V6ONLY",
     "OptionKey",
     "decode",
     "decode_name",
@@ -54,6 +55,7 @@ TTL: OptionKey = (socket.IPPROTO_IP, socket.IP_TTL)
 TOS: OptionKey = (socket.IPPROTO_IP, socket.IP_TOS)
 IP_OPTIONS: OptionKey = (socket.IPPROTO_IP, getattr(socket, "IP_OPTIONS", 4))
 UNICAST_HOPS: OptionKey = (socket.IPPROTO_IPV6, getattr(socket, "IPV6_UNICAST_HOPS", 16))
+V6ONLY: OptionKey = (socket.IPPROTO_IPV6, getattr(socket, "IPV6_V6ONLY", 26))
 TCLASS: OptionKey = (socket.IPPROTO_IPV6, getattr(socket, "IPV6_TCLASS", 67))
 NODELAY: OptionKey = (socket.IPPROTO_TCP, socket.TCP_NODELAY)
 KEEPIDLE: OptionKey = (socket.IPPROTO_TCP, getattr(socket, "TCP_KEEPIDLE", 4))

@@ -88,10 +88,12 @@ class Stack:
 
     # --- the host and its links
 
-    def add_interface(self, link: Link, address: str | None = None, gateway: str | None = None) -> Interface:
-        """Attach `link` with `address` ("192.0.2.2/24", "2001:db8::2/64"; a link that shares the host's address knows
-        its own) and perhaps a default `gateway`. Raises `ValueError` for what is no address, and `OSError` as
-        `add_address`."""
+    def add_interface(
+        self, link: Link, address: str | Sequence[str] | None = None, gateway: str | Sequence[str] | None = None
+    ) -> Interface:
+        """Attach `link` with `address` ("192.0.2.2/24", "2001:db8::2/64", or several; a link that shares the host's
+        address knows its own) and perhaps a default `gateway`, one for each IP version. Raises `ValueError` for what is
+        no address, and `OSError` as `add_address`."""
         return self.network.add_interface(link, address, gateway)
 
     def add_address(self, interface: Interface, address: str) -> None:

@@ -114,6 +114,7 @@ class StreamEndpoint(Endpoint):
             return None
         child = StreamEndpoint(self._stack, flow)
         child._settings = self._settings
+        child._any = self._any
         child._options = dict(self._options)
         child._ip_options = self._ip_options
         return child

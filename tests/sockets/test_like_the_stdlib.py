@@ -10,11 +10,13 @@ import struct
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from pystack.link.base import Medium
 from pystack.link.memory import MemoryLink
 from pystack.sockets.host import Host
 from tests.sockets.still import PATIENCE, in_thread
@@ -25,28 +27,40 @@ STREAM, DGRAM = socket.SOCK_STREAM, socket.SOCK_DGRAM
 class Net:
     """Two sides that reach each other, and sockets on them that end with the test."""
 
-    def __init__(self, closing: ExitStack, client: Any, server: Any, client_address: str, server_address: str) -> None:
+    def __init__(
+        self,
+        closing: ExitStack,
+        client: Any,
+        server: Any,
+        client_address: str,
+        server_address: str,
+        family: socket.AddressFamily,
+        server_ipv4: str,
+    ) -> None:
         self._closing = closing
+        self.family = family
         self._client = client
         self._server = server
         self.client_address = client_address
         self.server_address = server_address
+        self.server_ipv4 = server_ipv4
 
     def _kept(self, sock: Any) -> Any:
         sock.settimeout(PATIENCE)
         return self._closing.enter_context(sock)
 
-    def client(self, type: int = STREAM) -> Any:
-        return self._kept(self._client.socket(socket.AF_INET, type))
+    def client(self, type: int = STREAM, family: int | None = None) -> Any:
+        return self._kept(self._client.socket(family or self.family, type))
 
-    def server(self, type: int = STREAM) -> Any:
-        return self._kept(self._server.socket(socket.AF_INET, type))
+    def server(self, type: int = STREAM, family: int | None = None) -> Any:
+        return self._kept(self._server.socket(family or self.family, type))
 
-    def listener(self) -> Any:
-        return self._kept(self._server.create_server((self.server_address, 0), backlog=8))
+    def listener(self, host: str | None = None, port: int = 0, **options: Any) -> Any:
+        address = self.server_address if host is None else host, port
+        return self._kept(self._server.create_server(address, **{"family": self.family, "backlog": 8, **options}))
 
-    def connect(self, port: int, **options: Any) -> Any:
-        return self._kept(self._client.create_connection((self.server_address, port), PATIENCE, **options))
+    def connect(self, port: int, host: str | None = None, **options: Any) -> Any:
+        return self._kept(self._client.create_connection((host or self.server_address, port), PATIENCE, **options))
 
     def pair(self) -> tuple[Any, Any]:
         """A connection: the client's end and the server's."""
@@ -55,28 +69,51 @@ class Net:
             far, _ = listener.accept()
             return near, self._kept(far)
 
-    def receiver(self) -> tuple[Any, tuple[str, int]]:
+    def receiver(self) -> tuple[Any, Any]:
         """A bound UDP socket of the server and its address."""
         sock = self.server(DGRAM)
         sock.bind((self.server_address, 0))
         return sock, sock.getsockname()
 
-    def closed_port(self) -> tuple[str, int]:
+    def closed_port(self) -> Any:
         with self.server() as sock:
             sock.bind((self.server_address, 0))
             return sock.getsockname()
 
 
+FAMILIES = [socket.AF_INET, socket.AF_INET6]
+
+
+@pytest.fixture(params=FAMILIES, ids=lambda family: family.name)
+def family(request: pytest.FixtureRequest) -> socket.AddressFamily:
+    return socket.AddressFamily(request.param)
+
+
 @pytest.fixture(params=["kernel", "pystack"])
-def net(request: pytest.FixtureRequest) -> Iterator[Net]:
+def net(request: pytest.FixtureRequest, family: socket.AddressFamily) -> Iterator[Net]:
     with ExitStack() as closing:
         if request.param == "kernel":
-            yield Net(closing, socket, socket, "127.0.0.1", "127.0.0.1")
-            return
-        left, right = MemoryLink.pair()
-        client = closing.enter_context(Host(left, address="192.0.2.1/24"))
-        server = closing.enter_context(Host(right, address="192.0.2.2/24"))
-        yield Net(closing, client, server, "192.0.2.1", "192.0.2.2")
+            loopback = "127.0.0.1" if family == socket.AF_INET else "::1"
+            skip_without(family, loopback)
+            yield Net(closing, socket, socket, loopback, loopback, family, "127.0.0.1")
+        elif family == socket.AF_INET:
+            left, right = MemoryLink.pair()
+            client = closing.enter_context(Host(left, address="192.0.2.1/24"))
+            server = closing.enter_context(Host(right, address="192.0.2.2/24"))
+            yield Net(closing, client, server, "192.0.2.1", "192.0.2.2", family, "192.0.2.2")
+        else:
+            left, right = MemoryLink.pair(medium=Medium.IP)
+            client = closing.enter_context(Host(left, address=("2001:db8::1/64", "192.0.2.1/24")))
+            server = closing.enter_context(Host(right, address=("2001:db8::2/64", "192.0.2.2/24")))
+            yield Net(closing, client, server, "2001:db8::1", "2001:db8::2", family, "192.0.2.2")
+
+
+def skip_without(family: socket.AddressFamily, loopback: str) -> None:
+    with socket.socket(family) as probe:
+        try:
+            probe.bind((loopback, 0))
+        except OSError:
+            pytest.skip(f"this machine has no {loopback}")
 
 
 def received(sock: Any, size: int) -> bytes:
@@ -364,7 +401,8 @@ def test_a_port_has_one_listener(net: Net) -> None:
 
 
 def test_bind_takes_an_address_of_the_host(net: Net) -> None:
-    assert errno_of(net.server().bind, ("198.51.100.1", 0)) == errno.EADDRNOTAVAIL
+    foreign = "198.51.100.1" if net.family == socket.AF_INET else "2001:db8:1::1"
+    assert errno_of(net.server().bind, (foreign, 0)) == errno.EADDRNOTAVAIL
 
 
 @pytest.mark.parametrize("port", [-1, 65536])
@@ -458,8 +496,8 @@ def test_so_error_tells_of_a_failed_connect_once(net: Net) -> None:
 
 def test_what_a_socket_is(net: Net) -> None:
     stream, datagram = net.client(), net.client(DGRAM)
-    assert (stream.family, stream.type, stream.proto) == (socket.AF_INET, STREAM, 0)
-    assert (datagram.family, datagram.type, datagram.proto) == (socket.AF_INET, DGRAM, 0)
+    assert (stream.family, stream.type, stream.proto) == (net.family, STREAM, 0)
+    assert (datagram.family, datagram.type, datagram.proto) == (net.family, DGRAM, 0)
     assert isinstance(stream.family, socket.AddressFamily)
     assert isinstance(stream.type, socket.SocketKind)
 
@@ -719,3 +757,150 @@ def test_many_connections_in_many_threads(net: Net) -> None:
     for each in (*talking, *serving):
         each.result(PATIENCE)
     assert threading.active_count() < 100
+
+
+# --- what only AF_INET6 has
+
+six = pytest.mark.parametrize("family", [socket.AF_INET6], indirect=True, ids=["AF_INET6"])
+V6ONLY = (socket.IPPROTO_IPV6, socket.IPV6_V6ONLY)
+
+
+@six
+@pytest.mark.parametrize("more", [(), (0,), (7, 0)])
+def test_an_address_may_have_four_parts(net: Net, more: tuple[int, ...]) -> None:
+    listener = net.listener()
+    near = net.client()
+    near.connect((net.server_address, listener.getsockname()[1], *more))
+    assert near.getpeername() == listener.getsockname() == (net.server_address, near.getpeername()[1], 0, 0)
+    far, peer = listener.accept()
+    with far:
+        assert far.family == socket.AF_INET6
+        assert peer == far.getpeername() == near.getsockname()
+        assert len(peer) == 4
+
+
+@six
+@pytest.mark.parametrize(
+    ("address", "kind"),
+    [
+        (("::1",), TypeError),
+        (("::1", 80, 0, 0, 0), TypeError),
+        (("::1", 80, "0"), TypeError),
+        (["::1", 80], TypeError),
+        ("::1", TypeError),
+        (("::1", 65536), OverflowError),
+        (("::1", 80, -1), OverflowError),
+        (("::1", 80, 1 << 20), OverflowError),
+        (("127.0.0.1", 80), socket.gaierror),
+        ((IPv4Address("127.0.0.1"), 80), (TypeError, socket.gaierror)),
+    ],
+)
+def test_what_is_no_address_of_ipv6(net: Net, address: Any, kind: type[Exception]) -> None:
+    for call in (net.client().connect, net.client().bind):
+        with pytest.raises(kind):
+            call(address)
+
+
+@pytest.mark.parametrize("literal", ["127.0.0.1", "::1"])
+def test_a_literal_of_the_other_family_is_a_gaierror(net: Net, literal: str) -> None:
+    if (":" in literal) is (net.family == socket.AF_INET6):
+        with net.client() as sock:
+            sock.bind((literal, 0))
+        return
+    with pytest.raises(socket.gaierror) as caught:
+        net.client().bind((literal, 0))
+    assert caught.value.errno == getattr(socket, "EAI_ADDRFAMILY", socket.EAI_FAMILY)
+
+
+@six
+def test_ipv6_only_is_set_before_binding(net: Net) -> None:
+    with net.server() as sock:
+        for value in (1, 0, 1):
+            sock.setsockopt(*V6ONLY, value)
+            assert sock.getsockopt(*V6ONLY) == value
+        sock.bind(("::", 0))
+        assert errno_of(sock.setsockopt, *V6ONLY, 0) == errno.EINVAL
+        assert sock.getsockopt(*V6ONLY) == 1
+    assert errno_of(net.server(family=socket.AF_INET).setsockopt, *V6ONLY, 1) == errno.ENOPROTOOPT
+
+
+@six
+@pytest.mark.parametrize("host", ["", "::"])
+def test_one_listener_for_both_versions(net: Net, host: str) -> None:
+    listener = net.listener(host, dualstack_ipv6=True)
+    name = listener.getsockname()
+    assert name == ("::", name[1], 0, 0)
+    assert listener.getsockopt(*V6ONLY) == 0
+    near = net.connect(name[1], net.server_ipv4)
+    far, peer = listener.accept()
+    with far:
+        assert near.family == socket.AF_INET
+        assert peer == far.getpeername() == (f"::ffff:{near.getsockname()[0]}", near.getsockname()[1], 0, 0)
+        assert far.getsockname() == (f"::ffff:{net.server_ipv4}", name[1], 0, 0)
+        far.sendall(b"four")
+        assert received(near, 4) == b"four"
+    net.connect(name[1])
+    far, peer = listener.accept()
+    with far:
+        assert peer[0] == net.client_address
+
+
+@six
+def test_a_listener_for_ipv6_alone_leaves_the_port_to_ipv4(net: Net) -> None:
+    listener = net.listener("")
+    port = listener.getsockname()[1]
+    assert listener.getsockopt(*V6ONLY) == 1
+    with pytest.raises(ConnectionRefusedError):
+        net.connect(port, net.server_ipv4)
+    other = net.listener("", port, family=socket.AF_INET)
+    near = net.connect(port, net.server_ipv4)
+    other.accept()[0].close()
+    assert near.getpeername() == (net.server_ipv4, port)
+
+
+@six
+def test_ipv6_sockets_connect_to_mapped_addresses(net: Net) -> None:
+    mapped = f"::ffff:{net.server_ipv4}"
+    listener = net.listener(net.server_ipv4, family=socket.AF_INET)
+    port = listener.getsockname()[1]
+    near = net.connect(port, mapped)
+    far, peer = listener.accept()
+    with far:
+        assert near.family == socket.AF_INET6
+        assert near.getpeername() == (mapped, port, 0, 0)
+        assert near.getsockname()[:2] == (f"::ffff:{peer[0]}", peer[1])
+    sock = net.client()
+    sock.setsockopt(*V6ONLY, 1)
+    with pytest.raises(OSError):  # noqa: PT011 (ours is EAFNOSUPPORT: docs/deviations.md)
+        sock.connect((mapped, port))
+
+
+@six
+def test_a_socket_of_both_versions_hears_datagrams_of_both(net: Net) -> None:
+    sock = net.server(DGRAM)
+    sock.bind(("", 0))
+    port = sock.getsockname()[1]
+    for family, host in ((socket.AF_INET, net.server_ipv4), (socket.AF_INET6, net.server_address)):
+        sender = net.client(DGRAM, family)
+        sender.sendto(b"question", (host, port))
+        data, name = sock.recvfrom(100)
+        assert (data, len(name)) == (b"question", 4)
+        assert name[0].startswith("::ffff:") is (family == socket.AF_INET)
+        sock.sendto(b"answer", name)
+        answer, source = sender.recvfrom(100)
+        assert (answer, source[:2]) == (b"answer", (host, port))
+
+
+@pytest.mark.parametrize("unspecified", [False, True])
+def test_any_address_is_a_host_itself(net: Net, unspecified: bool) -> None:
+    host = "" if not unspecified else "::" if net.family == socket.AF_INET6 else "0.0.0.0"
+    listener = net.listener("")
+    near = net.server()
+    near.connect((host, listener.getsockname()[1]))
+    assert near.getpeername()[0] == ("::1" if net.family == socket.AF_INET6 else "127.0.0.1")
+
+
+@pytest.mark.parametrize("family", [socket.AF_INET], indirect=True, ids=["AF_INET"])
+def test_both_versions_are_for_ipv6_sockets(net: Net) -> None:
+    with pytest.raises(ValueError, match="dualstack_ipv6 requires AF_INET6"):
+        net.listener(dualstack_ipv6=True)

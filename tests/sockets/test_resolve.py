@@ -35,6 +35,7 @@ def test_literals_are_themselves(literal: str | bytes | IPv4Address) -> None:
 
 def test_the_special_names_of_the_standard_library() -> None:
     assert resolve("") == [IPv4Address("0.0.0.0")]
+    assert resolve("", versions=(6,)) == [IPv6Address("::")]
     assert resolve("<broadcast>") == [IPv4Address("255.255.255.255")]
 
 
@@ -67,7 +68,7 @@ def test_what_nobody_knows(name: str) -> None:
 def test_what_has_no_address_of_a_usable_version(name: str) -> None:
     with pytest.raises(socket.gaierror, match="IPv4") as caught:
         resolve(name)
-    assert caught.value.errno == socket.EAI_FAMILY
+    assert caught.value.errno == getattr(socket, "EAI_ADDRFAMILY", socket.EAI_FAMILY)
 
 
 def test_without_a_hosts_file_names_are_unknown(file: Path) -> None:
