@@ -29,7 +29,7 @@ EXPECTED_TO_FAIL: dict[str, str] = {
     "ecn/retransmissions_are_not_marked": "marks do not reach the IP header yet",
     "options/own_mss_by_setsockopt": "TCP_MAXSEG is not a socket option yet",
     "prr/half_as_many_leave_as_arrive": "PRR counts octets; Linux counts segments and rounds up",
-    "sack_recovery/timer_starts_again_with_a_retransmission": "the timer runs on from the first transmission (RFC 6298); Linux restarts it",
+    "sack_recovery/timer_starts_again_with_a_retransmission": "the timer runs on; Linux restarts it",
     "urgent/connection_goes_on": "SO_OOBINLINE is not a socket option yet",
     "user_timeout/ends_the_connection": "TCP_USER_TIMEOUT is not a socket option yet",
 }
