@@ -23,7 +23,7 @@ class Acknowledgment(Timeouts):
         if self._watchful or seg.sack:
             self._take_watched_ack(seg, ack, now)
         elif ack > self.snd_una:
-            self._advance(seg, ack, now)
+            self._advance(ack, now)
         elif not self._sack and not seg.length and self._board and self._is_duplicate(seg):
             self._take_watched_ack(seg, ack, now)
         if self.snd_wl1 < seq or (self.snd_wl1 == seq and self.snd_wl2 <= ack):
@@ -47,32 +47,36 @@ class Acknowledgment(Timeouts):
         if window > self._max_snd_wnd:
             self._max_snd_wnd = window
         if closed and self._probes and self._board:  # the probe was not taken, or this ACK would say so
-            self._board.mark_all_lost()
+            self._lose_all()
         if window:
             self._probes = 0
             self._timers.persist = NEVER
             self._output_due = True
         self._watch_orphan(now)
 
-    def _advance(self, seg: Segment, ack: int, now: Ns) -> None:
+    def _advance(self, ack: int, now: Ns) -> None:
         """New octets are acknowledged, and nothing is amiss."""
-        board, timers = self._board, self._timers
+        board, timers, send = self._board, self._timers, self._send
         acked = ack - self.snd_una
-        board.begin()
-        board.acknowledge(ack)
-        rtt = self._measure(seg, now)
-        self._forget_acknowledged(ack, acked)
+        rtt = now - board.advance(ack)
+        self._rtt.sample(rtt, now)
+        self.snd_una = ack
+        self._last_advance = acked
+        send.acknowledge(min(ack, send.end))
+        if self._troubled:
+            self._forget_trouble()
         if self._cwnd_limited:
             self.congestion.on_ack(acked, rtt, now)
             self._grow_send_buffer()
-        if not board:
-            timers.retransmit = timers.loss = NEVER
-        else:
+        if board.in_flight:
+            self._output_due = True
             timers.retransmit = now + self._rtt.rto
             if self._sack:
-                self._arm_loss_timer(now)
-        if board or self._snd_end > self.snd_nxt:
-            self._output_due = True
+                self._arm_probe(now)
+        else:
+            timers.retransmit = timers.loss = NEVER
+            if self._snd_end > self.snd_nxt:
+                self._output_due = True
 
     def _forget_acknowledged(self, ack: int, acked: int) -> None:
         self.snd_una = ack
@@ -80,9 +84,12 @@ class Acknowledgment(Timeouts):
         send = self._send
         send.acknowledge(min(ack, send.end))
         if self._troubled:
-            self._troubled = self.path_suspect = False
-            self._retransmits = self._probes = 0
-            self.soft_error = None
+            self._forget_trouble()
+
+    def _forget_trouble(self) -> None:
+        self._troubled = self.path_suspect = False
+        self._retransmits = self._probes = 0
+        self.soft_error = None
 
     def _measure(self, seg: Segment, now: Ns) -> Ns | None:
         """Take a round trip from what the acknowledgement at hand has told the scoreboard."""

@@ -364,7 +364,9 @@ class Arrival(Acknowledgment):
         size = gso_size or length
         if size > self._rcv_mss:
             self._rcv_mss = min(size, self._advertised_mss)
-        if fills_gap or self._quick_acks or receive.nxt - self._last_ack_sent >= 2 * self._rcv_mss:
+        if receive.nxt - self._last_ack_sent >= 2 * self._rcv_mss and not self._replies:
+            self._reply_ack(now)  # two ACKs of what arrives together: were there one, its loss would be a timeout's
+        elif fills_gap or self._quick_acks or receive.nxt - self._last_ack_sent >= 2 * self._rcv_mss:
             self._ack_due = self._output_due = True
         elif self._timers.delayed_ack == NEVER:
             self._timers.delayed_ack = now + self.config.delayed_ack

@@ -210,8 +210,8 @@ class TCPConnection(Arrival):
             self._recovery.on_timeout(self.snd_nxt)
             if self._sack:
                 self._selective.on_timeout(self.snd_nxt, now)
-            self._board.mark_all_lost()
-            self._watchful = self._output_due = True
+            self._lose_all()
+            self._output_due = True
 
     def fail(self, error: OSError, now: Ns) -> None:
         """The way to the peer is gone for good: end at once, with `error`. Nothing is sent."""

@@ -123,7 +123,7 @@ class LossRecovery(Output):
             self._probe.cancel()
             self._resend_due = True
         else:
-            board.mark_all_lost()
+            self._lose_all()
         recovery.on_timeout(self.snd_nxt)
         self._timers.loss = NEVER
         self._watchful = True

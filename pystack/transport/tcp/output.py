@@ -173,12 +173,21 @@ class Output(TransmissionControlBlock):
             if suspect is not None and suspect + rack.rtt + rack.value > now:
                 due = suspect + rack.rtt + rack.value
                 timers.retransmit = max(timers.retransmit, due)
-        elif not probe:
+        elif probe:
+            self._arm_probe(now)
+            return
+        else:
             due = timers.loss
-        elif board.in_flight and self.snd_wnd and self._probe.end is None and self.config.loss_probe:
-            timeout = self._probe.timeout(self._rtt.srtt, board.in_flight <= self.snd_mss, self.config.min_rto)
-            due = min(now + timeout, timers.retransmit)
         timers.loss = due
+
+    def _arm_probe(self, now: Ns) -> None:
+        """The timer of the tail loss probe (RFC 8985 section 7.2)."""
+        in_flight, timers = self._board.in_flight, self._timers
+        if in_flight and self.snd_wnd and self._probe.end is None and self.config.loss_probe:
+            due = now + self._probe.timeout(self._rtt.srtt, in_flight <= self.snd_mss, self.config.min_rto)
+            timers.loss = min(due, timers.retransmit)
+        else:
+            timers.loss = NEVER
 
     def _send_new(self, out: list[Segment], now: Ns, limit: int, tso: int) -> None:
         """Data not sent before, and FIN behind it."""
@@ -198,7 +207,7 @@ class Output(TransmissionControlBlock):
         largest = tso - tso % mss if tso > mss else mss
         if self._ecn.cwr_due:
             largest = mss  # a super-segment's flags would be repeated in each segment
-        start = self.snd_nxt
+        start = entered = self.snd_nxt
         while len(out) < limit:
             unsent = send.end - self.snd_nxt
             size = min(unsent, window, allowed, largest)
@@ -218,13 +227,19 @@ class Output(TransmissionControlBlock):
                 self._mark_capable(segment)
             out.append(segment)
             size += fin
-            board.on_sent(self.snd_nxt, self.snd_nxt + size, min(size, mss), now)
+            if size < mss or fin:  # full ones are entered together
+                if self.snd_nxt > entered:
+                    board.on_sent(entered, self.snd_nxt, mss, now)
+                entered = self.snd_nxt + size
+                board.on_sent(self.snd_nxt, entered, min(size, mss), now)
             self.snd_nxt += size
             window -= size
             allowed -= size
             self._override = False
             if fin:
                 break
+        if self.snd_nxt > entered:
+            board.on_sent(entered, self.snd_nxt, mss, now)
         sent = self.snd_nxt - start
         if sent and self._selective.reducing:
             self._selective.on_sent(sent)

@@ -269,6 +269,36 @@ class Scoreboard:
         if self._runs:
             self._runs.forget_before(una)
 
+    def advance(self, una: int) -> Ns:
+        """The same while everything is in flight for the first time: nothing is lost, nothing sacked, nothing was sent
+        again. Returns when the newest of what is acknowledged left."""
+        ranges, times = self._ranges, self._times
+        head = self._head
+        octets = una - ranges[head].start
+        each = ranges[head]
+        while each.end < una:
+            each.state = GONE
+            head += 1
+            each = ranges[head]
+        if each.end == una:
+            each.state = GONE
+            head += 1
+            first = each.next
+        else:
+            each.start = una
+            first = each
+        times.next = first
+        first.prev = self._before = times
+        self.in_flight -= octets
+        self.delivered += octets
+        self.fack = self.rack_end = una
+        self.rack_sent_at = each.sent_at
+        self._head = head
+        if head > _PRUNE and head * 2 > len(ranges):
+            del ranges[:head], self._starts[:head]
+            self._head = 0
+        return each.sent_at
+
     def sack(self, start: int, end: int, trusted: Ns = _ANY_TIME) -> None:
         """The peer holds the octets from `start` on, `end` not included. They must have been sent. Blocks of one
         acknowledgement come in ascending order."""

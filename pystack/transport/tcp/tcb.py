@@ -306,6 +306,11 @@ class TransmissionControlBlock:
         blocks = self._reported.blocks(3 if self._timestamps else 4, duplicate)
         return tuple((wrap(start), wrap(end)) for start, end in blocks)
 
+    def _lose_all(self) -> None:
+        """Everything in flight goes again."""
+        self._board.mark_all_lost()
+        self._watchful = True
+
     @property
     def _control_seq(self) -> int:
         """The sequence number of a segment without data: SND.NXT, but never beyond the peer's window, where a probe

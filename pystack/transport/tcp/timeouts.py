@@ -68,7 +68,7 @@ class Timeouts(LossRecovery):
             timers.retransmit = now + self._rtt.rto
         if synchronizing or self.snd_wnd == 0:
             self._recovery.on_timeout(self.snd_nxt)
-            board.mark_all_lost()
+            self._lose_all()
         self._output_due = True
 
     def _on_persist_timer(self, now: Ns) -> None:
