@@ -180,6 +180,7 @@ class TCPService:
             return
         if packet.route is not None:
             self._follow(flow, packet.route, segment)
+        segment.ecn = packet.tos & 3
         flow.connection.on_segment(segment, now)
         if not flow.touched:
             flow.touched = True
@@ -484,7 +485,7 @@ class TCPService:
             csum_offset=csum_offset,
             gso_size=segment.gso_size,
             ttl=settings.ttl,
-            tos=settings.tos,
+            tos=settings.tos | segment.ecn,
         )
 
     # --- tables
