@@ -144,7 +144,7 @@ class Acknowledgment(Timeouts):
             else:
                 self._recover_by_duplicates(ack, acked, duplicate_ack, rtt, now)
         if seg.flags & ECE and self._ecn.on:
-            self._take_echo(delivered, now)
+            self._take_echo(acked, delivered, now)
         self._rearm(acked, now)
         self._watchful = self._is_amiss()
 
@@ -251,7 +251,7 @@ class Acknowledgment(Timeouts):
         rack.seen += board.reordered
         dsack_end = None if duplicate is None else duplicate[1]
         if self._probe.on_ack(ack, dsack_end=dsack_end, bare_duplicate=duplicate_ack and not seg.sack):
-            self._on_probe_repair(now)
+            self._on_probe_repair(acked, now)
         if selective.phase is not Phase.OPEN and self.snd_una >= selective.high:
             if selective.phase is not Phase.REDUCING:
                 rack.on_recovered()
@@ -259,7 +259,7 @@ class Acknowledgment(Timeouts):
         pipe = board.in_flight + board.lost + delivered
         losses = self._detect_losses(now)
         if losses:
-            self._on_losses(pipe, now)
+            self._on_losses(pipe, now, acked)
         if selective.reducing:
             selective.reduce(delivered, board.in_flight, safe=acked > 0 and not losses)
         elif acked > 0 and self._cwnd_limited and not self._frto.holds_back:
@@ -282,16 +282,16 @@ class Acknowledgment(Timeouts):
                 undo.begin(before_loss, ack, flight, self._rtt.srtt, self._rtt.rttvar, timed_out=False)
                 self._ecn.on_reduced(self.snd_nxt)
 
-    def _take_echo(self, delivered: int, now: Ns) -> None:
+    def _take_echo(self, acked: int, delivered: int, now: Ns) -> None:
         """The acknowledgement carries ECE (RFC 3168 section 6.1.2)."""
         ecn, board = self._ecn, self._board
         ecn.delivered_ce += delivered
         if not ecn.on_echo(self.snd_una, self.snd_nxt) or self._recovery.active:
             return
         if not self._sack:
-            self.congestion.on_ecn(min(board.in_flight, self.congestion.cwnd), now)
+            self.congestion.on_ecn(self._flight(acked), now)
         elif self._selective.phase is Phase.OPEN:
-            self._reduce(Phase.REDUCING, board.in_flight + board.lost + delivered, now)
+            self._reduce(Phase.REDUCING, board.in_flight + board.lost + delivered, now, acked)
             self._selective.reduce(delivered, board.in_flight, safe=False)
 
     def _rearm(self, acked: int, now: Ns) -> None:

@@ -26,21 +26,26 @@ class LossRecovery(Output):
         )
         return board.mark_lost(now - rack.rtt - window)
 
-    def _on_losses(self, pipe: int, now: Ns) -> None:
-        """Something is newly taken for lost; `pipe`: octets in the network before. That a retransmission is lost is
-        another indication of congestion (RFC 5681 section 4.3)."""
+    def _on_losses(self, pipe: int, now: Ns, acked: int = 0) -> None:
+        """Something is newly taken for lost; `pipe`: octets in the network before, `acked`: those acknowledged just
+        now. That a retransmission is lost is another indication of congestion (RFC 5681 section 4.3)."""
         selective = self._selective
         if selective.phase is Phase.OPEN or self._board.lost_resend >= selective.began:
-            self._reduce(Phase.FAST, pipe, now)
+            self._reduce(Phase.FAST, pipe, now, acked)
         elif selective.phase is Phase.REDUCING:  # the window is on its way down already
             selective.phase = Phase.FAST
             selective.high = self.snd_nxt
         self._output_due = True
 
-    def _reduce(self, phase: Phase, pipe: int, now: Ns) -> None:
+    def _flight(self, acked: int) -> int:
+        """Octets outstanding before `acked` of them were acknowledged, without what limited transmit has added (RFC
+        5681 section 3.2, step 2)."""
+        return min(self.snd_nxt - self.snd_una + max(acked, 0), self.congestion.cwnd)
+
+    def _reduce(self, phase: Phase, pipe: int, now: Ns, acked: int) -> None:
         """Begin FAST or REDUCING: one congestion event."""
         congestion, rtt = self.congestion, self._rtt
-        flight = min(self.snd_nxt - self.snd_una, congestion.cwnd)  # without what limited transmit has added
+        flight = self._flight(acked)
         if self._selective.phase is Phase.OPEN and phase is Phase.FAST:
             before = congestion.snapshot()
             self._undo.begin(before, self.snd_una, flight, rtt.srtt, rtt.rttvar, timed_out=False)
@@ -55,12 +60,12 @@ class LossRecovery(Output):
         self._frto.cancel()
         self._selective.begin(phase, self.snd_nxt, pipe, now)
 
-    def _on_probe_repair(self, now: Ns) -> None:
+    def _on_probe_repair(self, acked: int, now: Ns) -> None:
         """A tail loss probe has repaired a loss by itself: only the window is left to be reduced."""
         congestion = self.congestion
         if self._selective.phase is not Phase.OPEN:
             return
-        congestion.on_loss(min(self.snd_nxt - self.snd_una or self.snd_mss, congestion.cwnd), now)
+        congestion.on_loss(self._flight(acked), now)
         congestion.on_recovered(self._board.in_flight, now)
         congestion.cwnd = max(congestion.ssthresh, congestion.smss)
         self._ecn.on_reduced(self.snd_nxt)
@@ -105,8 +110,7 @@ class LossRecovery(Output):
         congestion, rtt = self.congestion, self._rtt
         begun = selective.phase in (Phase.FAST, Phase.LOSS) or recovery.covers(self.snd_una)
         if not begun:
-            flight = min(self.snd_nxt - self.snd_una, congestion.cwnd)
-            undo.begin(congestion.snapshot(), self.snd_una, flight, rtt.srtt, rtt.rttvar, timed_out=True)
+            undo.begin(congestion.snapshot(), self.snd_una, self._flight(0), rtt.srtt, rtt.rttvar, timed_out=True)
         elif selective.phase is Phase.FAST or recovery.active:
             undo.forget()
         congestion.on_timeout(board.in_flight + board.lost, self._retransmits == 1, now)
