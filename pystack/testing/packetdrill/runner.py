@@ -97,7 +97,12 @@ class _Run:
     @classmethod
     def begin(cls, script: Script, settings: Settings, skipped: list[str]) -> Self:
         sim = Simulation(settings.seed, start=_START)
-        stack = sim.stack(settings.config)
+        config = settings.config
+        for event in script.events:  # those before anything else concern the stack as a whole
+            if not isinstance(event.action, Command):
+                break
+            config, _ = apply_command(config, event.action.text)
+        stack = sim.stack(config)
         ours, theirs = MemoryLink.pair(mtu=settings.mtu, medium=Medium.IP)
         stack.add_interface(ours, settings.interface, settings.gateway)
         flows = Flows(settings)

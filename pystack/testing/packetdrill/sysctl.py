@@ -2,9 +2,9 @@
 
 import re
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias
 
-from attrs import evolve, fields_dict, frozen
+from attrs import evolve, fields_dict
 
 from pystack.stack.config import StackConfig
 from pystack.units import MS, SECOND, US
@@ -18,29 +18,40 @@ _SEPARATORS = re.compile(r"\n|;|&&|\|\|")
 _CONTINUED = re.compile(r"\\\n")
 
 
-@frozen
-class _Setting:
-    """Fields of the configuration, and how the text of the value becomes theirs."""
-
-    fields: tuple[str, ...]
-    convert: Callable[[str], Any]
+_Setting: TypeAlias = Callable[[str], dict[str, Any]]
+"""From the text of a value to the fields of the configuration that it sets."""
 
 
 def _switch(*fields: str) -> _Setting:
-    return _Setting(fields, lambda text: int(text) != 0)
+    return lambda text: dict.fromkeys(fields, int(text) != 0)
 
 
-def _number(*fields: str, unit: int = 1) -> _Setting:
-    return _Setting(fields, lambda text: int(text) * unit)
+def _number(field: str, unit: int = 1) -> _Setting:
+    return lambda text: {field: int(text) * unit}
 
 
-def _text(*fields: str) -> _Setting:
-    return _Setting(fields, str)
+def _text(field: str) -> _Setting:
+    return lambda text: {field: text}
 
 
-def _limits(*fields: str) -> _Setting:
-    """`min default max`: the last two, in this order."""
-    return _Setting(fields, lambda text: [int(each) for each in text.split()][1:])
+def _buffer(field: str, largest: str) -> _Setting:
+    """`min default max`."""
+    return lambda text: dict(zip((field, largest), map(int, text.split()[1:]), strict=True))
+
+
+def _ecn(text: str) -> dict[str, Any]:
+    """1: ask for it and agree; 0: neither. (2, only agree, counts as 0.)"""
+    return {"ecn": int(text) == 1}
+
+
+def _syn_cookies(text: str) -> dict[str, Any]:
+    """1: when the half-open queue is full; 2: always."""
+    return {"syn_cookies": True, "half_open_limit": 0} if int(text) == 2 else {"syn_cookies": int(text) == 1}
+
+
+def _ports(text: str) -> dict[str, Any]:
+    first, last = map(int, text.split())
+    return {"ephemeral_ports": (first, last)}
 
 
 _TCP: dict[str, _Setting] = {
@@ -48,7 +59,7 @@ _TCP: dict[str, _Setting] = {
     "net.ipv4.tcp_window_scaling": _switch("window_scaling"),
     "net.ipv4.tcp_sack": _switch("sack"),
     "net.ipv4.tcp_dsack": _switch("dsack"),
-    "net.ipv4.tcp_ecn": _Setting(("ecn",), lambda text: int(text) == 1),
+    "net.ipv4.tcp_ecn": _ecn,
     "net.ipv4.tcp_frto": _switch("frto"),
     "net.ipv4.tcp_recovery": _switch("rack"),
     "net.ipv4.tcp_early_retrans": _switch("loss_probe"),
@@ -64,8 +75,8 @@ _TCP: dict[str, _Setting] = {
     "net.ipv4.tcp_rto_min_us": _number("min_rto", unit=US),
     "net.ipv4.tcp_rto_max_ms": _number("max_rto", unit=MS),
     "net.ipv4.tcp_fastopen": _number("fast_open"),
-    "net.ipv4.tcp_rmem": _limits("receive_buffer", "receive_buffer_max"),
-    "net.ipv4.tcp_wmem": _limits("send_buffer", "send_buffer_max"),
+    "net.ipv4.tcp_rmem": _buffer("receive_buffer", "receive_buffer_max"),
+    "net.ipv4.tcp_wmem": _buffer("send_buffer", "send_buffer_max"),
     "net.inet.tcp.rfc1323": _switch("timestamps", "window_scaling"),
     "net.inet.tcp.sack.enable": _switch("sack"),
     "net.inet.tcp.initcwnd_segments": _number("initial_window"),
@@ -82,8 +93,8 @@ _STACK: dict[str, _Setting] = {
     "net.ipv4.tcp_max_syn_backlog": _number("half_open_limit"),
     "net.core.somaxconn": _number("max_backlog"),
     "net.ipv4.tcp_max_tw_buckets": _number("time_wait_limit"),
-    "net.ipv4.tcp_syncookies": _switch("syn_cookies"),
-    "net.ipv4.ip_local_port_range": _Setting(("ephemeral_ports",), lambda text: [tuple(map(int, text.split()))]),
+    "net.ipv4.tcp_syncookies": _syn_cookies,
+    "net.ipv4.ip_local_port_range": _ports,
     "net.core.rmem_default": _number("udp_queue_octets"),
 }
 
@@ -120,8 +131,6 @@ def _apply(config: StackConfig, name: str, value: str) -> StackConfig | None:
 
 
 def _evolved(config: Any, setting: _Setting, text: str) -> Any:
-    """Raises `KeyError` for a field that `config` does not have."""
+    """Raises `KeyError` for a field that `config` does not have, `ValueError` for a value that it does not take."""
     known = fields_dict(type(config))
-    value = setting.convert(text)
-    values = value if isinstance(value, list) else [value] * len(setting.fields)
-    return evolve(config, **{known[name].name: each for name, each in zip(setting.fields, values, strict=True)})
+    return evolve(config, **{known[name].name: value for name, value in setting(text).items()})

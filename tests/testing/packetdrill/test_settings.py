@@ -118,6 +118,9 @@ def test_sysctl(command: str, field: str, value: Any) -> None:
     [
         ("sysctl -q net.core.somaxconn=7", "max_backlog", 7),
         ("sysctl -q net.ipv4.tcp_max_syn_backlog=8", "half_open_limit", 8),
+        ("sysctl -q net.ipv4.tcp_syncookies=0", "syn_cookies", False),
+        ("sysctl -q net.ipv4.tcp_syncookies=1", "syn_cookies", True),
+        ("sysctl -q net.ipv4.tcp_syncookies=2", "half_open_limit", 0),
         ('sysctl -q net.ipv4.ip_local_port_range="100 200"', "ephemeral_ports", (100, 200)),
     ],
 )
