@@ -359,14 +359,16 @@ class Arrival(Acknowledgment):
         receive = self._receive
         fills_gap = receive.gaps
         if fills_gap:  # the peer sends little after a loss, and would wait for our timer when that is an odd segment
-            self._quick_acks = self.config.quick_acks
+            self._quick_acks = self._doubled_acks = self.config.quick_acks
         receive.append(payload, length)
         size = gso_size or length
         if size > self._rcv_mss:
             self._rcv_mss = min(size, self._advertised_mss)
-        if receive.nxt - self._last_ack_sent >= 2 * self._rcv_mss and not self._replies:
-            self._reply_ack(now)  # two ACKs of what arrives together: were there one, its loss would be a timeout's
-        elif fills_gap or self._quick_acks or receive.nxt - self._last_ack_sent >= 2 * self._rcv_mss:
+        two_segments = receive.nxt - self._last_ack_sent >= 2 * self._rcv_mss
+        if two_segments and self._doubled_acks and not (fills_gap or self._replies):
+            self._doubled_acks -= 1
+            self._reply_ack(now)  # what else arrives with it shares another: docs/deviations.md
+        elif two_segments or fills_gap or self._quick_acks:
             self._ack_due = self._output_due = True
         elif self._timers.delayed_ack == NEVER:
             self._timers.delayed_ack = now + self.config.delayed_ack

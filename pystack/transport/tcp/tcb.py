@@ -52,6 +52,7 @@ class TransmissionControlBlock:
         "_advertised_mss",
         "_board",
         "_cwnd_limited",
+        "_doubled_acks",
         "_dsacks",
         "_ecn",
         "_fin_due",
@@ -210,6 +211,7 @@ class TransmissionControlBlock:
         self._ack_due = False
         self._replies: list[Segment] = []
         self._quick_acks = config.quick_acks
+        self._doubled_acks = 0  # so many more times there are two ACKs of what arrives together: one may get lost
         self._last_ack_sent = 0
         self._last_advance = 0
         self._last_sent: Ns = 0

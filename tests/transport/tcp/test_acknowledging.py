@@ -67,6 +67,32 @@ def test_segments_that_come_together_are_acknowledged_together(wire: Script) -> 
     wire.expect(". 1:1 ack 10001")
 
 
+def test_after_a_loss_two_acks_share_what_comes_together(wire: Script) -> None:
+    """A peer in recovery has little in flight, and if its only ACK were lost it would have to wait for its timer."""
+    wire.established(quick_acks=16)
+    wire.inject(seq=1001, data=1000)
+    wire.expect(". 1:1 ack 1")
+    wire.inject(data=1000)
+    wire.expect(". 1:1 ack 2001")
+    wire.hold = True
+    for start in range(2001, 12001, 1000):
+        wire.inject(seq=start, data=1000)
+    wire.hold = False
+    wire.expect(". 1:1 ack 4001", ". 1:1 ack 12001")
+
+
+def test_after_a_loss_an_odd_segment_is_acknowledged_at_once(wire: Script) -> None:
+    wire.established(quick_acks=2)
+    wire.inject(data=1000)
+    wire.expect(". 1:1 ack 1001")
+    wire.inject(seq=2001, data=1000)
+    wire.expect(". 1:1 ack 1001")
+    wire.inject(seq=1001, data=1000)
+    wire.expect(". 1:1 ack 3001")
+    wire.inject(seq=3001, data=1000)
+    wire.expect(". 1:1 ack 4001")
+
+
 def test_an_ack_rides_on_data(wire: Script) -> None:
     wire.established()
     wire.inject(data=10)
