@@ -1,7 +1,7 @@
 """The packets of a script: how they are written, and how one is printed the same way."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from pystack.testing.packetdrill.icmpnames import CODES, TYPES
 from pystack.testing.packetdrill.scanner import Scanner
@@ -211,7 +211,7 @@ def _parse_icmp(scanner: Scanner, version: int) -> ICMPPacket:
     kind = _named(scanner, TYPES[version], "a type of ICMP message")
     codes = CODES.get((version, kind), {})
     code = 0
-    if scanner.peek_word() in codes or scanner.match(re.compile(r"(?=\d)")):
+    if scanner.peek_word() in codes or scanner.sees_digit:
         code = _named(scanner, codes, "a code")
     mtu = _number(scanner) if scanner.take_word("mtu") else None
     quoted = None
@@ -224,15 +224,15 @@ def _parse_icmp(scanner: Scanner, version: int) -> ICMPPacket:
     return ICMPPacket(version, kind, code, mtu, quoted)
 
 
-def _named(scanner: Scanner, names: "dict[str, int] | object", what: str) -> int:
-    assert hasattr(names, "get")
+def _named(scanner: Scanner, names: Mapping[str, int], what: str) -> int:
+    """By name or by number."""
     if (number := scanner.match(_NUMBER)) is not None:
         return int(number.group(), 0)
     name = scanner.word(what)
     value = names.get(name)
     if value is None:
         scanner.fail(f"{name} is not {what};")
-    return int(value)
+    return value
 
 
 # --- printing
@@ -304,6 +304,5 @@ def _format_icmp(icmp: ICMPPacket) -> str:
     return " ".join(parts)
 
 
-def _name_of(names: object, number: int) -> str:
-    assert isinstance(names, dict)
+def _name_of(names: Mapping[str, int], number: int) -> str:
     return next((name for name, value in names.items() if value == number), str(number))

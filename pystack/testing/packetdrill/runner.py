@@ -281,9 +281,9 @@ class _Run:
         self._settle()
         if event.time.until is not None:
             return
-        self._blocked = None
         if not self._wait(lambda: blocked.operation.done, started + _FOREVER):
             self._fail("the call does not return", "give it an end time (+0...0.5) if it is meant to block")
+        self._blocked = None
         if event.time.kind is not TimeKind.ANY:
             self._check_time("the call's return", blocked.completed or started, *self._bounds(event))
         self._judge_operation(blocked)

@@ -41,6 +41,10 @@ class Scanner:
     def sees(self, token: str) -> bool:
         return self.text.startswith(token, self._at)
 
+    @property
+    def sees_digit(self) -> bool:
+        return self.text[self._at : self._at + 1].isdecimal()
+
     def take(self, token: str) -> bool:
         """Whether `token` comes next; if so it is passed."""
         if not self.sees(token):
