@@ -63,7 +63,7 @@ class End:
         if segment.flags & ACK and not segment.flags & RST and not tcp.eof:
             shift = 0 if segment.flags & SYN else tcp.info().rcv_scale
             edge = unwrap(segment.ack, tcp.rcv_nxt) + (segment.window << shift)
-            if not segment.flags & SYN:  # whose window is never scaled: sent again, it cannot say what was promised since
+            if not segment.flags & SYN:  # sent again, a SYN cannot say a scaled window
                 assert edge >= self.edge, "the right edge retreats"
             self.edge = max(self.edge, edge)
 
