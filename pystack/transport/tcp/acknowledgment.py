@@ -138,12 +138,14 @@ class Acknowledgment(Timeouts):
         delivered = board.delivered - delivered
         rtt = self._measure(seg, now)
         if acked > 0 or delivered or duplicate_ack or duplicate is not None:
-            self._look_for_spurious(seg, acked, delivered, duplicate, duplicate_ack, rtt, now)
+            most = self._look_for_spurious(seg, acked, delivered, duplicate, duplicate_ack, rtt, now)
             if self._sack:
                 self._recover_selectively(seg, ack, acked, delivered, duplicate, duplicate_ack, rtt, now)
             else:
                 self._recover_by_duplicates(ack, acked, duplicate_ack, rtt, now)
-        if seg.flags & ECE and self._ecn.on:
+            if most is not None and self.congestion.cwnd > most:
+                self.congestion.cwnd = most
+        if seg.flags & (ECE | SYN) == ECE and self._ecn.on:
             self._take_echo(acked, delivered, now)
         self._rearm(acked, now)
         self._watchful = self._is_amiss()
@@ -195,10 +197,12 @@ class Acknowledgment(Timeouts):
         duplicate_ack: bool,
         rtt: Ns | None,
         now: Ns,
-    ) -> None:
-        """Whether a reduction was for nothing: DSACK, the Eifel detection (RFC 3522), F-RTO."""
+    ) -> int | None:
+        """Whether a reduction was for nothing: DSACK, the Eifel detection (RFC 3522), F-RTO. Returns what the window
+        must not exceed after this acknowledgement, if anything."""
         undo, board, frto = self._undo, self._board, self._frto
         spurious = False
+        most: int | None = None
         if duplicate is not None:
             self._dsacks += 1
             self._rack.on_dsack(self.snd_una, self.snd_nxt)
@@ -223,13 +227,15 @@ class Acknowledgment(Timeouts):
             )
             if verdict is Verdict.SPURIOUS:
                 spurious = True
-            elif verdict is Verdict.GENUINE and holding:  # two round trips have passed
-                self.congestion.cwnd = min(self.congestion.cwnd, 3 * self.snd_mss)
+            elif verdict is Verdict.GENUINE:  # one round trip has passed, or two
+                most = (3 if holding else 2) * self.snd_mss
         if spurious and undo.before is not None and not (seg.flags & ECE and self._ecn.on):
             self._undo_reduction(acked, now)
+            most = self.congestion.cwnd  # RFC 4015: it does not change any further for this one
         if undo.adapts_beyond is not None and self.snd_una > undo.adapts_beyond and rtt is not None:
             self._rtt.adapt(rtt, undo.srtt or 0, undo.rttvar)
             undo.adapts_beyond = None
+        return most
 
     def _recover_selectively(
         self,
@@ -262,7 +268,7 @@ class Acknowledgment(Timeouts):
             self._on_losses(pipe, now, acked)
         if selective.reducing:
             selective.reduce(delivered, board.in_flight, safe=acked > 0 and not losses)
-        elif acked > 0 and self._cwnd_limited and not self._frto.holds_back:
+        elif acked > 0 and self._cwnd_limited:
             self.congestion.on_ack(delivered, rtt, now)
             self._grow_send_buffer()
 
