@@ -1,6 +1,7 @@
 """Bulk transfers between simulated hosts: what congestion control, buffers and paths are measured with."""
 
 from pystack.sim.simulation import Simulation
+from pystack.stack.options import CONGESTION
 from pystack.stack.stack import Stack
 from pystack.stack.stream import StreamEndpoint
 from pystack.units import SECOND, Ns
@@ -16,13 +17,16 @@ class BulkFlow:
     `turn` plays both users; call it after each step of the simulation.
     """
 
-    def __init__(self, sim: Simulation, sender: Stack, receiver: Stack, address: str, port: int) -> None:
+    def __init__(
+        self, sim: Simulation, sender: Stack, receiver: Stack, address: str, port: int, congestion: str = "cubic"
+    ) -> None:
         """Connect from `sender` to `receiver`, which is found at `address`. Takes as long as the path does."""
         self._sim = sim
         listener = receiver.stream()
         listener.bind(("", port), sim.now)
         listener.listen(1, sim.now)
         self.near = sender.stream()
+        self.near.setsockopt(*CONGESTION, congestion.encode())
         self.near.connect((address, port), sim.now)
         accepting = listener.submit(listener.try_accept, None, sim.now)
         sim.wait(self.near.submit(self.near.try_connected, None, sim.now))

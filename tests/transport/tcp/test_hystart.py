@@ -19,18 +19,22 @@ class Start:
     def __init__(self, segments: int = 10) -> None:
         self.cwnd = segments * MSS
         self.hystart = HyStart(self.cwnd)
+        self._in_flight = self.cwnd
 
     def round(self, rtt: Ns | None, samples: int = 1 << 30) -> float:
-        """One round trip, in which only `samples` acknowledgements measure `rtt`. Gives by what the window grew."""
-        before = self.cwnd
-        for index in range(-(-before // MSS)):
-            self.cwnd += self.hystart.grow(MSS, self.cwnd, rtt if index < samples else None)
-        return self.cwnd / before
+        """What was in flight is acknowledged; only `samples` ACKs measure `rtt`. Octets of window per octet."""
+        window, acked = self.cwnd, 0
+        while acked < self._in_flight:
+            before = self.cwnd
+            self.cwnd += self.hystart.grow(MSS, before, rtt if acked < samples * MSS else None)
+            acked += MSS
+        self._in_flight = before - MSS  # new segments leave once the round is over
+        return (self.cwnd - window) / acked
 
 
-def test_the_window_doubles_every_round_while_round_trips_stay() -> None:
+def test_every_octet_adds_one_while_round_trips_stay() -> None:
     start = Start()
-    assert [start.round(CALM) for _ in range(8)] == [2.0] * 8
+    assert [start.round(CALM) for _ in range(8)] == [1.0] * 8
     assert not start.hystart.finished
 
 
@@ -40,9 +44,9 @@ def test_a_longer_round_trip_slows_growth_to_a_quarter_and_five_rounds_of_it_end
     start.round(CALM)
     longer = CALM + CALM // 8
     first = start.round(longer)  # 8 samples at full speed, then conservative: this round counts
-    assert 1.25 < first < 1.5
+    assert 0.25 < first < 0.5
     for _ in range(CSS_ROUNDS - 2):
-        assert start.round(longer) == pytest.approx(1.25, abs=0.01)
+        assert start.round(longer) == pytest.approx(0.25, abs=0.01)
         assert not start.hystart.finished
     start.round(longer)
     assert start.hystart.finished
@@ -53,9 +57,9 @@ def test_a_round_trip_that_was_longer_only_for_a_while_does_not_end_it() -> None
     start.round(CALM)
     start.round(CALM)
     start.round(2 * CALM)
-    assert start.round(2 * CALM) == pytest.approx(1.25, abs=0.01)
-    assert start.round(CALM) > 1.7  # back within the round, once 8 samples say so
-    assert start.round(CALM) == 2.0
+    assert start.round(2 * CALM) == pytest.approx(0.25, abs=0.01)
+    assert start.round(CALM) > 0.8  # back within the round, once 8 samples say so
+    assert start.round(CALM) == 1.0
     assert not start.hystart.finished
 
 
@@ -74,19 +78,19 @@ def test_the_threshold_is_an_eighth_between_4_and_16_ms(calm: Ns, longer: Ns, sl
     start = Start(20)
     start.round(calm)
     start.round(longer)
-    assert (start.round(longer) < 2) is slows
+    assert (start.round(longer) < 1) is slows
 
 
 @pytest.mark.parametrize(("samples", "slows"), [(7, False), (8, True)])
 def test_a_round_with_fewer_than_eight_samples_judges_nothing(samples: int, slows: bool) -> None:
     start = Start(20)
     start.round(CALM)
-    assert (start.round(2 * CALM, samples) < 2) is slows
+    assert (start.round(2 * CALM, samples) < 1) is slows
 
 
 def test_without_any_measurement_it_is_plain_slow_start() -> None:
     start = Start()
-    assert [start.round(None) for _ in range(8)] == [2.0] * 8
+    assert [start.round(None) for _ in range(8)] == [1.0] * 8
 
 
 def test_acknowledgements_of_many_segments_count_in_full() -> None:
@@ -98,7 +102,7 @@ def test_cubic_goes_over_to_congestion_avoidance_with_its_plateau_there() -> Non
     """RFC 9438 section 4.10."""
     control = Cubic(MSS, 10 * MSS)
     now: Ns = 0
-    for rtt in (CALM, CALM, *repeat(2 * CALM, CSS_ROUNDS)):
+    for rtt in (CALM, CALM, *repeat(2 * CALM, CSS_ROUNDS + 1)):
         count = -(-control.cwnd // MSS)
         for _ in range(count):
             now += rtt // count

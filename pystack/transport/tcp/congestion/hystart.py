@@ -16,9 +16,10 @@ class HyStart:
     """Part of a congestion control for as long as its `ssthresh` is arbitrarily high: `grow` says by how much an
     acknowledgement lets the window grow, `finished` that slow start is over and `ssthresh` becomes the window.
 
-    A round is a window's worth of acknowledged octets: what section 4.2 finds by sequence numbers, which congestion
-    control does not see. L is infinite, though nothing is paced: an ACK may speak for a super-segment of 45 segments,
-    and with L = 8 the window of a path with offload would hardly grow at all.
+    A round lasts until what was in flight at its beginning is acknowledged: the window, less what the ACK has just
+    taken off it. Section 4.2 finds the same by sequence numbers, which congestion control does not see. L is infinite,
+    though nothing is paced: an ACK may speak for a super-segment of 45 segments, and with L = 8 the window of a path
+    with offload would hardly grow at all.
     """
 
     __slots__ = ("_baseline", "_css_rounds", "_left", "_minimum", "_owed", "_previous", "_samples", "finished")
@@ -49,7 +50,7 @@ class HyStart:
                 self._judge(self._minimum)
         self._left -= acked
         if self._left <= 0:
-            self._next_round(cwnd + growth)
+            self._next_round(cwnd - acked)
         return growth
 
     def _judge(self, minimum: Ns) -> None:
@@ -63,8 +64,8 @@ class HyStart:
                 self._baseline = minimum
                 self._css_rounds = self._owed = 0
 
-    def _next_round(self, cwnd: int) -> None:
-        self._left = cwnd
+    def _next_round(self, in_flight: int) -> None:
+        self._left = in_flight
         self._previous, self._minimum, self._samples = self._minimum, None, 0
         if self._baseline is not None:
             self._css_rounds += 1
