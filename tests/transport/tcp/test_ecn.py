@@ -1,0 +1,201 @@
+"""Explicit congestion notification: RFC 3168 section 6.1."""
+
+import pytest
+
+from pystack.transport.tcp.ecn import CE, ECT0, NOT_ECT
+from pystack.units import MS
+from tests.transport.tcp.script import Script
+from tests.transport.tcp.selective import RTT, full, sent
+
+
+def capable(wire: Script, **config: object) -> None:
+    """A connection that we opened, ECN agreed on."""
+    config.setdefault("quick_acks", 0)
+    config.setdefault("congestion", "newreno")
+    wire.make(ecn=True, send_buffer=1 << 20, **config)  # type: ignore[arg-type]
+    wire.tcp.connect(wire.now)
+    wire.expect("SEW 0:1")
+    wire.now += RTT
+    wire.inject("S.E", mss=1000, sack_permitted=wire.sack)
+    wire.expect(". 1:1")
+    assert wire.tcp.info().ecn
+
+
+def test_it_is_off_unless_asked_for(wire: Script) -> None:
+    wire.make()
+    wire.tcp.connect(wire.now)
+    wire.expect("S 0:1")
+    wire.make()
+    wire.tcp.listen()
+    wire.inject("SEW", mss=1000)
+    wire.expect("S. 0:1")
+
+
+def test_a_listener_agrees(wire: Script) -> None:
+    wire.make(ecn=True)
+    wire.tcp.listen()
+    wire.inject("SEW", mss=1000)
+    wire.expect("S.E 0:1")
+    wire.inject()
+    assert wire.tcp.info().ecn
+
+
+@pytest.mark.parametrize("flags", ["S", "SE", "SW"])
+def test_a_listener_agrees_only_to_both_flags(wire: Script, flags: str) -> None:
+    wire.make(ecn=True)
+    wire.tcp.listen()
+    wire.inject(flags, mss=1000)
+    wire.expect("S. 0:1")
+    assert not wire.tcp.info().ecn
+
+
+@pytest.mark.parametrize("flags", ["S.", "S.EW", "S.W"])
+def test_only_ece_alone_is_agreement(wire: Script, flags: str) -> None:
+    """Section 6.1.1: both flags come from a peer that reflects what it does not know."""
+    wire.make(ecn=True)
+    wire.tcp.connect(wire.now)
+    wire.expect("SEW 0:1")
+    wire.inject(flags, mss=1000)
+    assert not wire.tcp.info().ecn
+    wire.sent.clear()
+    wire.send(100)
+    assert wire.take().ecn == NOT_ECT
+
+
+def test_a_syn_without_answer_goes_again_without(wire: Script) -> None:
+    """Section 6.1.1.1."""
+    wire.make(ecn=True)
+    wire.tcp.connect(wire.now)
+    wire.expect("SEW 0:1")
+    wire.wait()
+    wire.expect("S 0:1")
+    wire.inject("S.E", mss=1000)
+    assert not wire.tcp.info().ecn
+
+
+def test_new_data_may_be_marked_and_nothing_else(wire: Script) -> None:
+    """Sections 6.1.4 and 6.1.5: not pure ACKs, not retransmissions."""
+    capable(wire)
+    wire.send(1000)
+    assert wire.take().ecn == ECT0
+    wire.wait()
+    assert wire.take().ecn == NOT_ECT
+    wire.inject(data=3000, ack=1)
+    assert wire.take().ecn == NOT_ECT
+
+
+def test_a_window_probe_may_not_be_marked(wire: Script) -> None:
+    """Section 6.1.6."""
+    capable(wire)
+    wire.inject(win=0)
+    wire.send(1000)
+    wire.wait()
+    probe = wire.take()
+    assert (probe.length, probe.ecn) == (1, NOT_ECT)
+
+
+def test_a_mark_is_echoed_until_the_peer_has_slowed_down(wire: Script) -> None:
+    """Section 6.1.3."""
+    capable(wire)
+    wire.inject(data=1000, ecn=ECT0)
+    wire.advance(50 * MS)
+    wire.expect(". ack 1001")
+    wire.inject(data=1000, ecn=CE)
+    wire.expect(".E ack 2001")
+    wire.inject(data=2000, ecn=ECT0)
+    wire.expect(".E ack 4001")
+    wire.send(100)
+    wire.expect(".E 1:101")
+    wire.inject(".W", data=2000, ecn=ECT0)
+    wire.expect(". ack 6001")
+
+
+def test_a_mark_on_the_segment_with_cwr_is_echoed_again(wire: Script) -> None:
+    capable(wire)
+    wire.inject(data=1000, ecn=CE)
+    wire.sent.clear()
+    wire.inject(".W", data=2000, ecn=CE)
+    wire.expect(".E ack 3001")
+
+
+def test_marks_mean_nothing_without_agreement(wire: Script) -> None:
+    wire.established()
+    wire.inject(data=2000, ecn=CE)
+    wire.expect(". ack 2001")
+
+
+@pytest.mark.parametrize("sack", [True, False])
+def test_an_echo_reduces_the_window_once(wire: Script, sack: bool) -> None:
+    """Section 6.1.2: once per window of data; the next new data says so."""
+    capable(wire, sack=sack)
+    wire.send(100_000)
+    assert sent(wire) == full(1, 10_001)
+    wire.advance(RTT)
+    wire.inject(".E", ack=1001)
+    wire.inject(".E", ack=2001)
+    assert wire.tcp.congestion.ssthresh == 5000
+    for ack in range(3001, 9002, 1000):
+        wire.inject(".E", ack=ack)
+    assert wire.tcp.congestion.ssthresh == 5000
+    flags = [segment.flags & 128 for _, segment in wire.sent]
+    assert flags[0] == 128
+    assert not any(flags[1:])
+    assert wire.tcp.congestion.cwnd <= 6000
+
+
+@pytest.mark.parametrize("sack", [True, False])
+def test_an_echo_in_the_next_window_reduces_it_again(wire: Script, sack: bool) -> None:
+    capable(wire, sack=sack)
+    wire.send(100_000)
+    sent(wire)
+    wire.advance(RTT)
+    wire.inject(".E", ack=10_001)
+    first = wire.tcp.congestion.ssthresh
+    end = sent(wire)[-1][1]
+    assert first == 5000
+    wire.advance(RTT)
+    wire.inject(".E", ack=end)
+    assert wire.tcp.congestion.ssthresh < first
+
+
+def test_the_window_shrinks_without_a_pause(wire: Script) -> None:
+    """With SACK it is PRR that leads it to ssthresh: a segment for two that arrive."""
+    capable(wire, sack=True)
+    wire.send(100_000)
+    sent(wire)
+    wire.advance(RTT)
+    out = []
+    for ack in range(1001, 10_002, 1000):
+        wire.inject(".E", ack=ack)
+        out.append(len(sent(wire)))
+        assert wire.tcp.info().phase == ("CWR" if ack < 10_001 else "Open")
+    assert max(out) == 1
+    assert sum(out) == 5
+    assert wire.tcp.congestion.cwnd == wire.tcp.congestion.ssthresh == 5000
+    assert wire.tcp.info().delivered_ce == 10_000
+
+
+def test_a_loss_is_answered_with_cwr_too(wire: Script) -> None:
+    """Section 6.1.2: whatever reduced the window."""
+    capable(wire, sack=True)
+    wire.send(100_000)
+    sent(wire)
+    wire.advance(RTT)
+    wire.inject(ack=1, sack=[(1001, 4001)])
+    wire.expect(". 1:1001")
+    wire.advance(RTT)
+    wire.inject(ack=10_001)
+    assert wire.take().flags & 128
+
+
+def test_cwr_does_not_ride_on_a_super_segment(wire: Script) -> None:
+    """Whoever cuts it would repeat the flag."""
+    capable(wire, sack=True)
+    wire.tso = 65_000
+    wire.send(100_000)
+    sent(wire)
+    wire.advance(RTT)
+    wire.inject(".E", ack=10_001)
+    first = wire.take()
+    assert first.flags & 128
+    assert first.gso_size == 0
