@@ -9,7 +9,7 @@ nox.options.error_on_missing_interpreters = False
 nox.options.sessions = ["lint", "types", "docs", "tests", "interop", "bench"]
 
 PYTHONS = ["3.11", "3.12", "3.13"]
-EVERYTHING = "-e.[test,oracle,lint,docs]"
+EVERYTHING = "-e.[test,oracle,lint,docs,plots]"
 TYPED = ["noxfile.py", *map(str, sorted(Path("benchmarks").rglob("*.py")))]
 RESULTS = Path("build", "ci")
 """Where the `ci` session leaves one JUnit file per test run."""
