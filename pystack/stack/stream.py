@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["StreamEndpoint"]
 
+PEEK, URGENT = int(MSG_PEEK), int(MSG_OOB)  # plain: the "&" of an IntFlag is Python code
 _OPENING = (State.LISTEN, State.SYN_SENT, State.SYN_RECEIVED)
 
 
@@ -135,7 +136,7 @@ class StreamEndpoint(Endpoint):
                 connection.recv(connection.readable, now)
                 self._stack.tcp.after_read(flow, now)
                 return b""
-            if flags & MSG_PEEK:
+            if flags & PEEK:
                 return connection.peek(size)
             data = connection.recv(size, now)
             self._stack.tcp.after_read(flow, now)
@@ -146,7 +147,7 @@ class StreamEndpoint(Endpoint):
         """As `try_recv`, into `view`: how many octets, 0 at the end of the stream, None: nothing yet."""
         flow = self._need_flow()
         connection = flow.connection
-        if connection.readable and not self._read_shut and not flags & MSG_PEEK:
+        if connection.readable and not self._read_shut and not flags & PEEK:
             count = connection.recv_into(view, now)
             self._stack.tcp.after_read(flow, now)
             return count
@@ -176,7 +177,7 @@ class StreamEndpoint(Endpoint):
             raise error or os_error(EPIPE, "nothing can be sent on this connection any more")
         if not connection.writable:
             return None
-        taken = connection.send(data, now, urgent=bool(flags & MSG_OOB))
+        taken = connection.send(data, now, urgent=bool(flags & URGENT))
         if taken:
             self._stack.tcp.push(flow, now)
             return taken

@@ -415,26 +415,34 @@ class TCPService:
             self._linger(flow, connection.time_wait_record())
         else:
             flow.alarm.set(connection.next_deadline())
-            self._account(flow, now)
+            self._charge(flow, now)
 
     def _account(self, flow: Flow, now: Ns) -> None:
+        """As `_charge`, for a connection that may be gone."""
+        if self._flows.get(flow.key) is flow:
+            self._charge(flow, now)
+
+    def _charge(self, flow: Flow, now: Ns) -> None:
         """Charge what the connection holds now, and take back what it can spare when memory is short."""
-        if self._flows.get(flow.key) is not flow:
-            return
         connection, memory = flow.connection, self.memory
         cost = connection.memory
-        memory.used += cost - flow.charged
-        flow.charged = cost
+        if cost != flow.charged:
+            memory.used += cost - flow.charged
+            flow.charged = cost
         connection.may_grow = not memory.growth_stops
-        if memory.drops_out_of_order:
-            connection.drop_out_of_order()
-            memory.used += connection.memory - cost
-            flow.charged = connection.memory
-            if memory.exhausted and self._orphans:
-                oldest = next(iter(self._orphans))
-                self.counters["tcp.orphan_dropped"] += 1
-                oldest.connection.abort(now)
-                self._touch(oldest)
+        if not connection.may_grow and memory.drops_out_of_order:
+            self._save_memory(flow, now)
+
+    def _save_memory(self, flow: Flow, now: Ns) -> None:
+        connection, memory = flow.connection, self.memory
+        connection.drop_out_of_order()
+        memory.used += connection.memory - flow.charged
+        flow.charged = connection.memory
+        if memory.exhausted and self._orphans:
+            oldest = next(iter(self._orphans))
+            self.counters["tcp.orphan_dropped"] += 1
+            oldest.connection.abort(now)
+            self._touch(oldest)
 
     def _orphan(self, flow: Flow) -> None:
         flow.orphan = True
