@@ -128,13 +128,13 @@ class Acknowledgment(Timeouts):
         board = self._board
         acked = ack - self.snd_una
         delivered = board.delivered
-        trusted = self._trusted(seg, now)
+        recent = now - (self._rtt.minimum or 0)
         duplicate_ack = not acked and not seg.length and bool(board) and self._is_duplicate(seg)
         board.begin()
         if acked > 0:
-            board.acknowledge(ack, trusted)
+            board.acknowledge(ack, min(recent, self._echoed_until(seg, now)) if board.resent else recent)
             self._forget_acknowledged(ack, acked)
-        duplicate = self._take_blocks(seg, ack, trusted) if seg.sack and self._sack else None
+        duplicate = self._take_blocks(seg, ack, recent) if seg.sack and self._sack else None
         delivered = board.delivered - delivered
         rtt = self._measure(seg, now)
         if acked > 0 or delivered or duplicate_ack or duplicate is not None:
@@ -165,16 +165,17 @@ class Acknowledgment(Timeouts):
             or undo.adapts_beyond is not None
         )
 
-    def _trusted(self, seg: Segment, now: Ns) -> Ns:
-        """A retransmission that left later than this cannot be what arrived (RFC 8985 section 6.2, step 2)."""
-        latest = now - (self._rtt.minimum or 0)
-        if self._timestamps:
-            echoed = now // MS - wrap(now // MS + self._ts_offset - seg.ts_ecr)
-            latest = min(latest, (echoed + 1) * MS - 1)
-        return latest
+    def _echoed_until(self, seg: Segment, now: Ns) -> Ns:
+        """What left later than this is not what moved SND.UNA (RFC 8985 section 6.2, step 2). Of what arrived beyond a
+        gap the echo says nothing: the peer goes on to echo what came in order (RFC 7323 section 4.3)."""
+        if not self._timestamps:
+            return now
+        echoed = now // MS - wrap(now // MS + self._ts_offset - seg.ts_ecr)
+        return (echoed + 1) * MS - 1
 
     def _take_blocks(self, seg: Segment, ack: int, trusted: Ns) -> Block | None:
-        """Enter the SACK blocks into the scoreboard. Returns the one that reports a duplicate, if any."""
+        """Enter the SACK blocks into the scoreboard; `trusted` as there. Returns the one that reports a duplicate, if
+        any."""
         una, nxt = self.snd_una, self.snd_nxt
         blocks = []
         for left, right in seg.sack:

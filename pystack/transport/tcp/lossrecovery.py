@@ -49,7 +49,7 @@ class LossRecovery(Output):
         if self._selective.phase is Phase.OPEN and phase is Phase.FAST:
             before = congestion.snapshot()
             self._undo.begin(before, self.snd_una, flight, rtt.srtt, rtt.rttvar, timed_out=False)
-        else:
+        elif phase is Phase.REDUCING:
             self._undo.forget()
         if phase is Phase.FAST:
             congestion.on_loss(flight, now)

@@ -34,9 +34,10 @@ class ReceiveWindow:
         return min(14, max(0, self._limit_max.bit_length() - 16))
 
     def initial_field(self) -> int:
-        """The window of SYN and SYN-ACK, never scaled: whole segments only."""
+        """The window of SYN and SYN-ACK, never scaled: whole segments only, but what was promised stays promised."""
         room = min(self._offer(), _UNSCALED_MAX)
         field = room - room % self.mss if room >= self.mss else room
+        field = min(max(field, self.edge - self._buffer.nxt), _UNSCALED_MAX)
         self.edge = max(self.edge, self._buffer.nxt + field)
         return field
 
