@@ -16,7 +16,7 @@ copyright = author
 release = "0.1.0"
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "state_diagram"]
-exclude_patterns = ["_build"]
+exclude_patterns = ["_build", "performance"]
 myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 3
 
