@@ -18,7 +18,7 @@ def _registered(_config: object, _field: object, name: str) -> None:
 class TCPConfig:
     """Defaults follow Linux where the RFCs leave them free. Durations in nanoseconds, sizes in octets."""
 
-    congestion: str = field(default="newreno", validator=_registered)
+    congestion: str = field(default="cubic", validator=_registered)
     """Name of a congestion control in the registry."""
     initial_window: int = field(default=10, validator=ge(1))
     """Segments sent before the first acknowledgement of data (RFC 6928)."""

@@ -21,7 +21,8 @@ def segments(first: int, last: int) -> list[tuple[int, int]]:
 
 
 def flying(wire: Script, count: int = 10, **config: object) -> None:
-    """`count` segments of 1000 are in flight, the user has more."""
+    """`count` segments of 1000 are in flight, the user has more. The windows are Reno's."""
+    config.setdefault("congestion", "newreno")
     wire.established(send_buffer=1 << 20, **config)  # type: ignore[arg-type]
     wire.send(200_000)
     assert drain(wire) == segments(1, 1 + count * 1000)

@@ -87,7 +87,7 @@ def test_no_timer_when_all_is_acknowledged(wire: Script) -> None:
 
 def test_after_a_timeout_everything_in_flight_goes_again_in_slow_start(wire: Script) -> None:
     """RFC 5681 section 3.1: the loss window is one segment, ssthresh half of what was in flight."""
-    wire.established(app_sends=4000)
+    wire.established(app_sends=4000, congestion="newreno")
     wire.expect("1:1001", "1001:2001", "2001:3001", "3001:4001")
     wire.wait()
     wire.expect("1:1001")
@@ -99,7 +99,7 @@ def test_after_a_timeout_everything_in_flight_goes_again_in_slow_start(wire: Scr
 
 
 def test_ssthresh_stays_when_the_same_segment_is_lost_again(wire: Script) -> None:
-    wire.established(app_sends=8000)
+    wire.established(app_sends=8000, congestion="newreno")
     wire.sent.clear()
     wire.wait()
     assert wire.tcp.congestion.ssthresh == 4000
