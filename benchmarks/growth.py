@@ -284,7 +284,7 @@ def draw(results: Iterable[Result], directory: Path) -> None:
     import matplotlib as mpl
 
     mpl.use("svg")
-    mpl.rcParams["svg.hashsalt"] = "pystack"
+    mpl.rcParams.update({"svg.hashsalt": "pystack", "svg.fonttype": "none"})  # the same file from the same figures
     from matplotlib import pyplot
 
     curves = {curve.name: curve for curve in CURVES}
@@ -297,7 +297,8 @@ def draw(results: Iterable[Result], directory: Path) -> None:
             below = [middle - min(each) for middle, each in zip(medians, runs, strict=True)]
             above = [max(each) - middle for middle, each in zip(medians, runs, strict=True)]
             axes.errorbar(result.points, medians, yerr=(below, above), marker="o", capsize=3, label=label)
-        axes.set(title=curve.title, xlabel=curve.x, ylabel=curve.y, xscale="log", xticks=result.points)
+        axes.set_title(curve.title, fontsize="medium")
+        axes.set(xlabel=curve.x, ylabel=curve.y, xscale="log", xticks=result.points)
         axes.set_xticklabels([f"{x:,}" for x in result.points])
         axes.minorticks_off()
         axes.set_ylim(bottom=0)
