@@ -4,7 +4,7 @@ from collections import Counter
 
 from attrs import define, field
 
-from pystack.link.base import Frame, Link, LinkCapabilities
+from pystack.link.base import Claims, Frame, Link, LinkCapabilities
 from pystack.net.address import InterfaceAddress
 from pystack.net.arp import AddressResolution
 from pystack.net.family import Family
@@ -36,9 +36,15 @@ class Interface:
     """What we accept here (strong host model), and whether that is a broadcast or multicast address."""
     impossible_sources: frozenset[bytes] = frozenset()
     """Sources that nobody else can have: our own addresses, directed broadcasts."""
+    claims: Claims | None = field(init=False)
+    """The link, if its ports must be held. Found out once: to ask a protocol class takes 10 us."""
     _queue: list[Frame] = field(init=False, factory=list)
     _refused: bool = field(init=False, default=False)
     """The link did not take all of the queue."""
+
+    @claims.default
+    def _find_claims(self) -> Claims | None:
+        return self.link if isinstance(self.link, Claims) else None
 
     def addresses_of(self, family: Family) -> list[InterfaceAddress]:
         """In the order in which they were added."""

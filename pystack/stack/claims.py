@@ -2,7 +2,6 @@
 
 from attrs import define, field
 
-from pystack.link.base import Claims
 from pystack.net.interface import Interface
 
 __all__ = ["PortClaims"]
@@ -17,15 +16,15 @@ class PortClaims:
 
     def acquire(self, interface: Interface, address: bytes, port: int) -> None:
         """One more user. Raises `OSError` EADDRINUSE when the kernel has given the port to somebody else."""
-        if not isinstance(interface.link, Claims):
+        if interface.claims is None:
             return
         key = (id(interface), address, port)
         if key not in self._users:
-            interface.link.claim(self.protocol, address, port)
+            interface.claims.claim(self.protocol, address, port)
         self._users[key] = self._users.get(key, 0) + 1
 
     def release(self, interface: Interface, address: bytes, port: int) -> None:
-        if not isinstance(interface.link, Claims):
+        if interface.claims is None:
             return
         key = (id(interface), address, port)
         left = self._users.get(key, 0) - 1
@@ -33,4 +32,4 @@ class PortClaims:
             self._users[key] = left
         elif left == 0:
             del self._users[key]
-            interface.link.release(self.protocol, address, port)
+            interface.claims.release(self.protocol, address, port)
