@@ -1,5 +1,6 @@
 """One command checks all: `nox`. `nox -l` lists the sessions; `nox -s ci` is what `.ci/run` runs."""
 
+import shutil
 from pathlib import Path
 
 import nox
@@ -12,13 +13,12 @@ PYTHONS = ["3.11", "3.12", "3.13"]
 EVERYTHING = "-e.[test,oracle,lint,docs,plots]"
 TYPED = ["noxfile.py", *map(str, sorted(Path("benchmarks").rglob("*.py")))]
 RESULTS = Path("build", "ci")
-"""Where the `ci` session leaves one JUnit file per test run."""
+"""What `.ci/measured.py` leaves: a folder per run of the tests, with `outcomes.json` and `coverage`."""
 BRANCH_COVERAGE = 90
 """Percent of `pystack/`, branches counted, below which the `ci` session fails."""
+HOSTILE = {"PYSTACK_HOSTILE_FRAMES": "1000000"}
 MUST_RUN = {"PYSTACK_REQUIRE_ALL": "1"}
 """A test that lacks root or a program fails instead of being skipped."""
-HANGING = ("-o", "faulthandler_timeout=300", "-o", "faulthandler_exit_on_timeout=true")
-"""A test that hangs ends the run with every thread's traceback."""
 
 
 @nox.session
@@ -64,6 +64,22 @@ def interop(session: nox.Session) -> None:
 
 
 @nox.session
+def requirements(session: nox.Session) -> None:
+    """Each row of RFC 9293's summary against the tests named for it.
+
+    Arguments: records of runs that have just been made (`pytest --record-outcomes`). Without any the tests are run,
+    which needs root.
+    """
+    session.install("-e.[test,oracle]")
+    records = session.posargs
+    if not records:
+        records = [f"{session.create_tmp()}/{name}.json" for name in ("tests", "interop")]
+        session.run("pytest", "-q", "-n", "auto", "--record-outcomes", records[0])
+        run_interop(session, "-q", "--record-outcomes", records[1])
+    check_requirements(session, *records)
+
+
+@nox.session
 def bench(session: nox.Session) -> None:
     """Every benchmark at full size, each row held to its floor; needs root. Arguments go to benchmarks/all.py."""
     session.install("-e.[test,oracle]")
@@ -72,22 +88,31 @@ def bench(session: nox.Session) -> None:
 
 @nox.session
 def deep(session: nox.Session) -> None:
-    """The long runs: many seeds, many cycles, big transfers."""
+    """The long runs: many seeds, many cycles, big transfers, a million hostile frames. Arguments go to pytest."""
     session.install("-e.[test,oracle]")
     session.run("pytest", "-n", "auto", "-m", "deep", *session.posargs, env=MUST_RUN)
+    session.run("pytest", "-n", "auto", "tests/stack/test_hostile.py", env=MUST_RUN | HOSTILE)
 
 
 @nox.session
 def ci(session: nox.Session) -> None:
-    """All of the above in one environment, briefly: short benchmarks, which fail under half a floor only."""
+    """All of the above in one environment, briefly: short benchmarks, which fail under half a floor only.
+
+    With the argument `tested`, README command two has just been run by `.ci/measured.py`; the tests that run then are
+    only those that it leaves out or skips.
+    """
     session.install(EVERYTHING, "nox")
-    RESULTS.mkdir(parents=True, exist_ok=True)
-    session.run("coverage", "erase")
     check_style(session)
     check_types(session)
     build_docs(session)
-    run_covered(session, "tests", "-n", "2", "-m", "not interop and not deep")
-    run_covered(session, "interop", "-m", "interop and not deep")
+    if "tested" not in session.posargs:
+        shutil.rmtree(RESULTS, ignore_errors=True)
+        run_measured(session, "plain", "-n", "auto")
+    run_measured(session, "oracle", "-n", "auto", "tests/oracle")
+    run_measured(session, "interop", "-m", "interop and not deep")
+    check_requirements(session, *map(str, RESULTS.glob("*/outcomes.json")))
+    session.run("python", "-m", "tests.requirements.count", str(RESULTS), "--none-skipped")
+    session.run("coverage", "combine", "--keep", "-q", *map(str, RESULTS.glob("*/coverage")))
     session.run("coverage", "report", f"--fail-under={BRANCH_COVERAGE}")
     session.run("python", "benchmarks/all.py", "--quick", "--check", "0.5")
 
@@ -111,7 +136,9 @@ def run_interop(session: nox.Session, *arguments: str) -> None:
     session.run("pytest", "-m", "interop and not deep", *arguments, env=MUST_RUN)
 
 
-def run_covered(session: nox.Session, name: str, *arguments: str) -> None:
-    """One run of the tests, its coverage added to the earlier ones'."""
-    measured = ("--cov", "--cov-append", "--cov-report=", "--durations=10", f"--junitxml={RESULTS / name}.xml")
-    session.run("pytest", "-q", *arguments, *HANGING, *measured, env=MUST_RUN)
+def check_requirements(session: nox.Session, *records: str) -> None:
+    session.run("python", "-m", "tests.requirements", *records, "--check")
+
+
+def run_measured(session: nox.Session, name: str, *arguments: str) -> None:
+    session.run("python", ".ci/measured.py", name, "pytest", "-q", *arguments, env=MUST_RUN)

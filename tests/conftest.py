@@ -27,6 +27,7 @@ CLONE_NEWNET = 0x40000000
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    os.environ.pop("PYTEST_ADDOPTS", None)  # meant for this run, not for those that tests start
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs, and their children, ignore it
     config.addinivalue_line("markers", "requires(*programs): programs that an interop test runs")
 

@@ -6,14 +6,16 @@ python -m tests.requirements build/outcomes.json --check
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
-from tests.requirements.check import merge, problems
+from tests.requirements.check import problems
+from tests.requirements.outcomes import merge
 from tests.requirements.page import render
 from tests.requirements.table import PAGE, Table
 
 
-def main() -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.requirements", description=__doc__.partition("\n")[0])
     parser.add_argument(
         "outcomes", nargs="*", type=Path, help="what pytest --record-outcomes wrote, of one or more runs"
@@ -22,7 +24,7 @@ def main() -> int:
     parser.add_argument(
         "--check", action="store_true", help="fail when docs/rfc9293.md is not what --write would write"
     )
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(argv)
     table = Table.load()
     page = render(table)
     if arguments.write:

@@ -1,25 +1,10 @@
 """Whether a run of the tests bears the table out."""
 
-import json
-from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path
+from collections.abc import Iterator, Mapping
 
 from tests.requirements.table import Requirement, Table, exists, faults_of
 
-__all__ = ["merge", "problems"]
-
-
-def merge(files: Iterable[Path]) -> dict[str, str]:
-    """The outcomes of several runs. A test that ran in more than one must have passed in each where it was not
-    skipped."""
-    merged: dict[str, str] = {}
-    for file in files:
-        for name, outcome in json.loads(file.read_text(encoding="utf-8")).items():
-            if outcome != "skipped" and merged.get(name, "passed") in ("passed", "skipped"):
-                merged[name] = outcome
-            else:
-                merged.setdefault(name, outcome)
-    return merged
+__all__ = ["problems"]
 
 
 def problems(table: Table, outcomes: Mapping[str, str]) -> dict[Requirement, list[str]]:

@@ -39,6 +39,10 @@ class Recorder:
         if tells and self.outcomes.get(report.nodeid, "passed") == "passed":
             self.outcomes[report.nodeid] = outcome
 
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        if report.failed:
+            self.outcomes[report.nodeid] = "failed"
+
     def pytest_sessionfinish(self) -> None:
         self.file.parent.mkdir(parents=True, exist_ok=True)
         self.file.write_text(json.dumps(dict(sorted(self.outcomes.items())), indent=0) + "\n", encoding="utf-8")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.requirements.check import merge
+from tests.requirements.outcomes import merge
 from tests.requirements.table import ROOT
 
 TESTS = """
@@ -39,9 +39,11 @@ def test_ends_badly(broken): pass
 @pytest.mark.parametrize("processes", [0, 2])
 def test_every_outcome_is_recorded(tmp_path: Path, processes: int) -> None:
     (tmp_path / "test_some.py").write_text(TESTS, encoding="utf-8")
+    (tmp_path / "test_broken.py").write_text("import nothing_of_that_name", encoding="utf-8")
     (tmp_path / "conftest.py").write_text(f"import sys; sys.path.insert(0, {str(ROOT)!r})\n", encoding="utf-8")
     command = [sys.executable, "-m", "pytest", "-q", "-p", "tests.requirements.plugin", "-p", "no:cacheprovider"]
     options = [
+        "--continue-on-collection-errors",
         "-n",
         str(processes),
         "--rootdir",
@@ -58,6 +60,7 @@ def test_every_outcome_is_recorded(tmp_path: Path, processes: int) -> None:
         "test_some.py::test_known": "xfailed",
         "test_some.py::test_unknown": "failed",
         "test_some.py::test_ends_badly": "failed",
+        "test_broken.py": "failed",
     }
 
 

@@ -51,6 +51,8 @@ class Scenario:
     version: int = 4
     medium: Medium = Medium.IP
     mtu: int = 1500
+    offload: bool = False
+    """Hosts hand over super-segments with their checksums open, and the bad network cuts and completes them."""
     client: TCPConfig = field(factory=TCPConfig)
     server: TCPConfig = field(factory=TCPConfig)
     memory_limit: int = 256 << 20
@@ -168,7 +170,13 @@ class Session:
         self.sim = sim = Simulation(scenario.seed)
         self.up = sim.random("up").randbytes(scenario.upward)
         self.down = sim.random("down").randbytes(scenario.downward)
-        near, far = MemoryLink.pair(mtu=scenario.mtu, medium=scenario.medium)
+        near, far = MemoryLink.pair(
+            mtu=scenario.mtu,
+            medium=scenario.medium,
+            tx_checksum=scenario.offload,
+            rx_checksum=scenario.offload,
+            tso=65_535 if scenario.offload else 0,
+        )
         self.link = FaultLink(near, seed=scenario.seed, outbound=scenario.outbound, inbound=scenario.inbound)
         self.client = self._host(scenario.client, self.link, 0)
         self.server = self._host(scenario.server, far, 1)
