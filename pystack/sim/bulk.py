@@ -1,14 +1,24 @@
-"""Bulk transfers between simulated hosts: what congestion control, buffers and paths are measured with."""
+"""Bulk transfers through a bottleneck: what congestion control is measured with."""
 
+from collections.abc import Callable
+
+from pystack.link.base import Medium
+from pystack.link.faults import FaultLink, Faults
+from pystack.link.memory import MemoryLink
 from pystack.sim.simulation import Simulation
+from pystack.stack.config import StackConfig
 from pystack.stack.options import CONGESTION
 from pystack.stack.stack import Stack
-from pystack.stack.stream import StreamEndpoint
+from pystack.transport.tcp.config import TCPConfig
 from pystack.units import SECOND, Ns
 
-__all__ = ["BulkFlow"]
+__all__ = ["Bottleneck", "BulkFlow"]
 
+_SENDER, _RECEIVER, _PREFIX = "192.0.2.1", "192.0.2.2", 24
+_FIRST_PORT = 5001
 _PIECE = memoryview(bytes(1 << 16))
+_ROOMY = StackConfig(tcp=TCPConfig(receive_buffer=4 << 20))
+"""The receiver's: so that the congestion window is what limits."""
 
 
 class BulkFlow:
@@ -30,7 +40,7 @@ class BulkFlow:
         self.near.connect((address, port), sim.now)
         accepting = listener.submit(listener.try_accept, None, sim.now)
         sim.wait(self.near.submit(self.near.try_connected, None, sim.now))
-        self.far: StreamEndpoint = sim.wait(accepting)
+        self.far = sim.wait(accepting)
         listener.close(sim.now)
         self.started: Ns = sim.now
         self.received = 0
@@ -48,3 +58,41 @@ class BulkFlow:
         """Octets per second read since `since`, when it had been `received`; by default since it was connected."""
         start = self.started if since is None else since
         return (self.received - received) * SECOND / (self._sim.now - start)
+
+
+class Bottleneck:
+    """A sender and a receiver, a queue before a narrow line between them, and as many flows as one likes."""
+
+    def __init__(self, seed: int, *, rate: int, rtt: Ns, queue: int, loss: float = 0.0, mtu: int = 1500) -> None:
+        """`rate`: octets of IP packets per second. `rtt`: with the queue empty. `queue`: packets that may wait."""
+        self.rate = rate
+        self.sim = sim = Simulation(seed)
+        near, far = MemoryLink.pair(mtu=mtu, medium=Medium.IP)
+        there = Faults(loss=loss, rate=rate, queue=queue, delay=rtt // 2)
+        self.link = FaultLink(near, seed=seed, outbound=there, inbound=Faults(delay=rtt // 2))
+        self.sender, self.receiver = sim.stack(), sim.stack(_ROOMY)
+        self.sender.add_interface(self.link, f"{_SENDER}/{_PREFIX}")
+        self.receiver.add_interface(far, f"{_RECEIVER}/{_PREFIX}")
+        self.flows: list[BulkFlow] = []
+
+    def start(self, congestion: str) -> BulkFlow:
+        """One flow more, from now on."""
+        port = _FIRST_PORT + len(self.flows)
+        flow = BulkFlow(self.sim, self.sender, self.receiver, _RECEIVER, port, congestion)
+        self.flows.append(flow)
+        return flow
+
+    def run(self, duration: Ns, watch: Callable[[], None] = lambda: None) -> None:
+        """Let all flows flow; `watch` looks on at each step."""
+        end = self.sim.now + duration
+        while self.sim.now < end:
+            for flow in self.flows:
+                flow.turn()
+            watch()
+            self.sim.step(end)
+
+    def shares(self, duration: Ns) -> list[float]:
+        """Each flow's part of the rate in the next `duration`."""
+        since, before = self.sim.now, [flow.received for flow in self.flows]
+        self.run(duration)
+        return [flow.goodput(since, had) / self.rate for flow, had in zip(self.flows, before, strict=True)]

@@ -47,6 +47,10 @@ def test_simulated_time_is_the_same_every_time() -> None:
     assert output_of(program) == output_of(program)
 
 
+def test_a_congestion_control_of_one_s_own_runs() -> None:
+    assert output_of(blocks("docs/congestion.md", "python")[-1]) == blocks("docs/congestion.md", "text")[0]
+
+
 def test_frames_are_built_and_read() -> None:
     build, read, *_ = blocks("docs/howto/frames.md", "python")
     assert "192.0.2.1.1234 > 192.0.2.2.80: Flags [S]" in output_of(build + read)

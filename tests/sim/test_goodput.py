@@ -2,62 +2,21 @@
 bandwidth-delay product before it."""
 
 import math
-from collections.abc import Callable
 from statistics import mean
 
 import pytest
 
-from pystack.link.base import Medium
-from pystack.link.faults import FaultLink, Faults
-from pystack.link.memory import MemoryLink
-from pystack.sim.bulk import BulkFlow
-from pystack.sim.simulation import Simulation
-from pystack.stack.config import StackConfig
-from pystack.transport.tcp.config import TCPConfig
+from pystack.sim.bulk import Bottleneck
 from pystack.units import MS, SECOND, Ns
 
 RATE = 20_000_000 // 8
 RTT: Ns = 50 * MS
-MTU = 1500
-BDP = RATE * RTT // SECOND // MTU
+BDP = RATE * RTT // SECOND // 1500
 """In packets."""
-PORT = 7
-ROOMY = StackConfig(tcp=TCPConfig(receive_buffer=4 << 20))
-"""So that the congestion window is what limits."""
-SENDER, RECEIVER = "192.0.2.1", "192.0.2.2"
 
 
-class Bottleneck:
-    """One sender and one receiver, and as many flows as one likes between them."""
-
-    def __init__(self, seed: int = 1, *, loss: float = 0.0, queue: int = BDP) -> None:
-        self.sim = sim = Simulation(seed)
-        near, far = MemoryLink.pair(mtu=MTU, medium=Medium.IP)
-        there = Faults(loss=loss, rate=RATE, queue=queue, delay=RTT // 2)
-        self.link = FaultLink(near, seed=seed, outbound=there, inbound=Faults(delay=RTT // 2))
-        self.sender, self.receiver = sim.stack(), sim.stack(ROOMY)
-        self.sender.add_interface(self.link, f"{SENDER}/24")
-        self.receiver.add_interface(far, f"{RECEIVER}/24")
-        self.flows: list[BulkFlow] = []
-
-    def start(self, congestion: str) -> BulkFlow:
-        flow = BulkFlow(self.sim, self.sender, self.receiver, RECEIVER, PORT + len(self.flows), congestion)
-        self.flows.append(flow)
-        return flow
-
-    def run(self, seconds: float, watch: Callable[[], None] = lambda: None) -> None:
-        end = self.sim.now + round(seconds * SECOND)
-        while self.sim.now < end:
-            for flow in self.flows:
-                flow.turn()
-            watch()
-            self.sim.step(end)
-
-    def shares(self, seconds: float) -> list[float]:
-        """Each flow's part of the rate in the next `seconds`."""
-        since, before = self.sim.now, [flow.received for flow in self.flows]
-        self.run(seconds)
-        return [flow.goodput(since, had) / RATE for flow, had in zip(self.flows, before, strict=True)]
+def bottleneck(seed: int = 1, *, loss: float = 0.0, queue: int = BDP) -> Bottleneck:
+    return Bottleneck(seed, rate=RATE, rtt=RTT, queue=queue, loss=loss)
 
 
 def jain(shares: list[float]) -> float:
@@ -67,9 +26,9 @@ def jain(shares: list[float]) -> float:
 
 @pytest.mark.parametrize("congestion", ["cubic", "newreno"])
 def test_one_flow_fills_the_path(congestion: str) -> None:
-    path = Bottleneck()
+    path = bottleneck()
     flow = path.start(congestion)
-    path.run(10)
+    path.run(10 * SECOND)
     assert flow.goodput() >= 0.9 * RATE  # slow start and headers, 3.5 %, included
 
 
@@ -79,55 +38,55 @@ def test_one_percent_of_random_loss_costs_what_the_model_says(congestion: str) -
     loss = 0.01
     goodputs = []
     for seed in range(2):
-        path = Bottleneck(seed, loss=loss)
+        path = bottleneck(seed, loss=loss)
         flow = path.start(congestion)
-        path.run(60)
+        path.run(60 * SECOND)
         goodputs.append(flow.goodput())
     model = 1.2 * flow.near.info().snd_mss / (RTT / SECOND * math.sqrt(loss))
     assert 0.8 * model <= mean(goodputs) <= 1.2 * model
 
 
 def test_a_second_cubic_flow_gets_its_half() -> None:
-    path = Bottleneck()
+    path = bottleneck()
     path.start("cubic")
-    path.run(3)
+    path.run(3 * SECOND)
     path.start("cubic")
-    path.run(12)
-    shares = path.shares(10)
+    path.run(12 * SECOND)
+    shares = path.shares(10 * SECOND)
     assert jain(shares) > 0.9
     assert sum(shares) > 0.9
 
 
 def test_cubic_and_newreno_live_together() -> None:
-    path = Bottleneck()
+    path = bottleneck()
     path.start("cubic")
     path.start("newreno")
-    path.run(5)
-    shares = path.shares(15)
+    path.run(5 * SECOND)
+    shares = path.shares(15 * SECOND)
     assert jain(shares) > 0.8
     assert sum(shares) > 0.9
 
 
 def test_with_room_for_it_slow_start_ends_before_a_loss() -> None:
     """HyStart++ sees the queue grow. Five rounds, each 1.25 times as long, still fit in."""
-    path = Bottleneck(queue=12 * BDP)
+    path = bottleneck(queue=12 * BDP)
     flow = path.start("cubic")
-    path.run(3)
+    path.run(3 * SECOND)
     assert flow.near.info().ssthresh is not None
     assert path.link.outbound.counters["queue_full"] == 0
 
 
 def test_without_it_slow_start_ends_with_one() -> None:
-    path = Bottleneck(queue=12 * BDP)
+    path = bottleneck(queue=12 * BDP)
     path.start("newreno")
-    path.run(3)
+    path.run(3 * SECOND)
     assert path.link.outbound.counters["queue_full"] > 0
 
 
 @pytest.mark.parametrize("congestion", ["cubic", "newreno"])
 def test_a_window_that_is_not_filled_does_not_grow(congestion: str) -> None:
     """RFC 9438 section 5.8, RFC 7661: what the path was never asked to carry is not known to fit."""
-    path = Bottleneck()
+    path = bottleneck()
     flow = path.start(congestion)
     first = flow.near.info().cwnd
     for _ in range(100):
@@ -141,9 +100,9 @@ def test_a_window_that_is_not_filled_does_not_grow(congestion: str) -> None:
 @pytest.mark.parametrize("congestion", ["cubic", "newreno"])
 def test_after_a_pause_a_flow_starts_from_the_restart_window(congestion: str) -> None:
     """RFC 5681 section 4.1; three quarters of the window are remembered as `ssthresh` (RFC 7661 section 4.4.3)."""
-    path = Bottleneck()
+    path = bottleneck()
     flow = path.start(congestion)
-    path.run(2)
+    path.run(2 * SECOND)
     while flow.near.unsent:
         path.sim.step()
         flow.far.try_recv(1 << 20, path.sim.now)
