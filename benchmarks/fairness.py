@@ -5,8 +5,10 @@ elsewhere than in docs/plots. Needs matplotlib (`pip install pystack-tcpip[plots
 """
 
 import argparse
+import re
 import sys
 from collections.abc import Sequence
+from io import StringIO
 from pathlib import Path
 
 from attrs import define, field, frozen
@@ -20,9 +22,9 @@ RATE = 20_000_000 // 8
 RTT: Ns = 50 * MS
 PACKET = 1500
 BDP = RATE * RTT // SECOND // PACKET
-INTERVAL: Ns = 100 * MS
+INTERVAL: Ns = 200 * MS
 DURATION: Ns = 60 * SECOND
-SMOOTH = 10
+SMOOTH = 5
 """Intervals over which goodput is averaged."""
 
 
@@ -111,8 +113,10 @@ def draw(picture: Picture, directory: Path) -> Path:
         axes.grid(visible=True, alpha=0.3)
     directory.mkdir(parents=True, exist_ok=True)
     file = directory / f"{picture.name}.svg"
-    figure.savefig(file, metadata={"Date": None})
+    drawn = StringIO()
+    figure.savefig(drawn, metadata={"Date": None})
     pyplot.close(figure)
+    file.write_text(re.sub(r"(\.\d\d)\d+", r"\1", drawn.getvalue()))  # a hundredth of a point is fine enough
     return file
 
 

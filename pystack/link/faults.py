@@ -150,6 +150,8 @@ class Line:
     def take(self, limit: int, now: Ns) -> list[Frame]:
         """The frames that have come out by `now`, at most `limit`."""
         frames: list[Frame] = []
+        if not self._in_order and not self._late:
+            return frames
         while len(frames) < limit and (frame := self._next(now)) is not None:
             frames.append(frame)
         self.counters["delivered"] += len(frames)
@@ -287,8 +289,8 @@ class FaultLink(LinkWrapper):
         """What has come through by `now`. The inner link is asked only for what those already due leave room for."""
         self._hand_on(now)
         frames = self.inbound.take(budget, now)
-        if len(frames) < budget:
-            for frame in self.inner.receive(budget - len(frames), now):
+        if len(frames) < budget and (arrived := self.inner.receive(budget - len(frames), now)):
+            for frame in arrived:
                 self.inbound.put(frame, now)
             frames += self.inbound.take(budget - len(frames), now)
         return frames
@@ -296,8 +298,11 @@ class FaultLink(LinkWrapper):
     @override
     def next_arrival(self) -> Ns | None:
         outbound = self._retry if self._backlog else self.outbound.next_due()
-        times = (outbound, self.inbound.next_due(), self.inner.next_arrival())
-        return min((time for time in times if time is not None), default=None)
+        earliest = self.inner.next_arrival()
+        for time in (outbound, self.inbound.next_due()):
+            if time is not None and (earliest is None or time < earliest):
+                earliest = time
+        return earliest
 
     @override
     def close(self) -> None:

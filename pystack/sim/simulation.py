@@ -43,8 +43,7 @@ class Simulation:
 
         False: nothing will ever happen again, or not by `until`, which is now the time.
         """
-        self._settle()
-        deadline = self.next_deadline()
+        deadline = self._settle()
         if deadline is None or (until is not None and deadline > until):
             self.now = self.now if until is None else max(self.now, until)
             return False
@@ -52,13 +51,28 @@ class Simulation:
         self._settle()
         return True
 
-    def _settle(self) -> None:
-        """Poll until nothing more happens at this instant."""
+    def _settle(self) -> Ns | None:
+        """Let everything happen that is due at this instant. When the next thing will be, as `next_deadline`."""
+        now = self.now
         for _ in range(TURNS_AT_ONE_INSTANT):
-            busy = [stack.poll(self.now) for stack in self._stacks]
-            if not any(busy) and not any(self._due(stack) for stack in self._stacks):
-                return
-        raise StateError(f"seed {self.seed}: the hosts keep each other busy at {self.now} ns without end")
+            earliest: Ns | None = None
+            idle = True
+            for stack in self._stacks:
+                deadline = stack.next_deadline()
+                if deadline is None:
+                    continue
+                if deadline <= now:
+                    stack.poll(now)
+                    idle = False
+                elif earliest is None or deadline < earliest:
+                    earliest = deadline
+            if idle:
+                return earliest
+            for stack in self._stacks:
+                for interface in stack.interfaces:
+                    if not interface.has_room:  # there may be some now at the far end of its link
+                        stack.poll(now)
+        raise StateError(f"seed {self.seed}: the hosts keep each other busy at {now} ns without end")
 
     def next_deadline(self) -> Ns | None:
         """When something will happen next; None: never."""
@@ -90,7 +104,3 @@ class Simulation:
     def _quiet_until(self, end: Ns) -> bool:
         deadline = self.next_deadline()
         return deadline is None or deadline > end
-
-    def _due(self, stack: Stack) -> bool:
-        deadline = stack.next_deadline()
-        return deadline is not None and deadline <= self.now

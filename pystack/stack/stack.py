@@ -128,8 +128,10 @@ class Stack:
         """When to call `poll` even if no link stirs; a time already past: at once. None: never."""
         if self.tcp.has_work:
             return self.now
-        deadlines = (self.network.next_deadline(), self.timers.next_deadline())
-        return min((each for each in deadlines if each is not None), default=None)
+        network, timers = self.network.next_deadline(), self.timers.next_deadline()
+        if network is None or timers is None:
+            return timers if network is None else network
+        return min(network, timers)
 
     def wants_write(self, interface: Interface) -> bool:
         """Whether frames wait for room on the interface's link: poll its descriptor for writing too."""

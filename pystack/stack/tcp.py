@@ -355,7 +355,9 @@ class TCPService:
     @property
     def has_work(self) -> bool:
         """Whether `settle` has something to do now."""
-        return bool(self._touched) or any(flow.path.interface.has_room for flow in self._ready)
+        if self._touched or not self._ready:
+            return bool(self._touched)
+        return any(flow.path.interface.has_room for flow in self._ready)
 
     def settle(self, now: Ns, budget: int) -> None:
         """After input and timers: send what may be sent, about `budget` segments, then tell those who wait."""
