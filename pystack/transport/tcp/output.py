@@ -43,7 +43,7 @@ class Output(TransmissionControlBlock):
         if self.state is not _CLOSED and self.state is not _LISTEN:
             answers = len(out)
             if self.snd_una == self.iss:
-                self._send_syn(out, now)
+                self._send_syn(out, now, limit)
             else:
                 holding_back = self._frto.holds_back
                 if (self._recovery.resend or self._board.lost) and not holding_back:
@@ -64,7 +64,7 @@ class Output(TransmissionControlBlock):
         self._output_due = len(out) >= limit
         return out
 
-    def _send_syn(self, out: list[Segment], now: Ns) -> None:
+    def _send_syn(self, out: list[Segment], now: Ns, limit: int) -> None:
         """Our SYN, with our options, alone or with the ACK of the peer's."""
         if self.snd_nxt == self.iss:
             self._board.on_sent(self.iss, self.iss + 1, 1, now)
@@ -92,6 +92,8 @@ class Output(TransmissionControlBlock):
         out.append(syn)
         if self._timers.retransmit == NEVER:
             self._timers.retransmit = now + self._rtt.rto
+        if len(out) < limit:
+            self._send_early_fin(out, now)
 
     def _ecn_offer(self, first: bool) -> int:
         """The flags that offer ECN, or accept it (RFC 3168 section 6.1.1). A SYN that went unanswered goes again

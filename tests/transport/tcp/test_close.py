@@ -261,3 +261,15 @@ def test_unacknowledged_counts_data_and_fin(wire: Script) -> None:
     assert wire.tcp.unacknowledged == 501
     wire.inject(".", ack=1502)
     assert wire.tcp.unacknowledged == 0
+
+
+def test_close_in_syn_received_follows_a_repeated_syn_ack_at_once(wire: Script) -> None:
+    """Simultaneous open: our SYN goes again, now with an ACK, and the FIN does not wait for another event."""
+    wire.syn_sent()
+    wire.hold = True
+    wire.inject("S", mss=1000)
+    wire.close()
+    wire.hold = False
+    wire.drain()
+    wire.expect("S. 0:1 ack 1", "F. 1:2 ack 1")
+    assert wire.tcp.state is State.FIN_WAIT_1

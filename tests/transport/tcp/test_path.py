@@ -110,3 +110,12 @@ def test_a_link_that_is_gone_ends_the_connection_silently(wire: Script) -> None:
     wire.expect_silence(3600 * SECOND)
     wire.tcp.fail(LinkDown(), wire.now)
     assert wire.tcp.error is error
+
+
+def test_after_a_pause_the_window_holds_a_segment_of_the_path_as_it_is_now(wire: Script) -> None:
+    """The initial window was one segment of a smaller path."""
+    wire.established(mss=500, peer_mss=1000, initial_window=1)
+    wire.tcp.on_path_mtu(1000, wire.now)
+    wire.advance(60 * SECOND)
+    wire.send(2000)
+    wire.expect("1:1001")

@@ -69,3 +69,4 @@ class CongestionControl(ABC):
         """The path takes segments of another size from now on."""
         self.smss = smss
         self.cwnd = max(self.cwnd, smss)
+        self.initial_window = max(self.initial_window, smss)
