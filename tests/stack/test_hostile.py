@@ -1,29 +1,49 @@
 """A hostile neighbour: a host with listeners and open connections swallows mutated frames by the hundred thousand,
 keeps its tables and its memory under their caps, and its connections go on moving data."""
 
+import gc
 import os
-import tracemalloc
+import re
+import struct
+import sys
+from collections import deque
+from contextlib import suppress
 from random import Random
+from typing import NamedTuple
 
 import pytest
+from attrs import define, field
 
 from pystack.link.base import Frame, Medium
 from pystack.link.memory import MemoryLink
+from pystack.net.config import NetConfig
 from pystack.sim.simulation import Simulation
+from pystack.stack.config import StackConfig
 from pystack.stack.stream import StreamEndpoint
 from pystack.units import MS, Ns
 from pystack.wire.checksum import ones_sum_buffers
 from pystack.wire.pseudo import pseudo_sum
 from tests.stack.conftest import Pair, make_pair
 
-FRAMES = int(os.environ.get("PYSTACK_HOSTILE_FRAMES", "100000"))
-IP = 14
-"""Where the IP header begins."""
+FRAMES = int(os.environ.get("PYSTACK_HOSTILE_FRAMES", "1000000"))
+HEADER = struct.Struct("!HHIIHH")
+"""The TCP header up to the window."""
+FLAGS = (0x10, 0x10, 0x10, 0x12, 0x12, 0x11, 0x18, 0x02, 0x04, 0x14, 0x30, 0x00, 0xFF)
+SACK = b"\x01"
+OPTIONS = (
+    *(b"", b""),
+    b"\x02\x04\x05\xb4\x04\x02\x01\x01",
+    b"\x02\x04\x00\x01\x03\x03\x0e\x00",
+    b"\x08\x0a" + bytes(8) + b"\x01\x01",
+    SACK + b"\x01\x05\x0a",
+    b"\x05\x02\xff\x00",
+)
+ICMP = {4: 1, 6: 58}
 
 
-def recorded_frames(seed: int) -> list[bytes]:
-    """Everything that a host says in a whole life: ARP, echo, UDP, TCP from handshake to TIME-WAIT and reset."""
-    pair = make_pair(seed, Medium.ETHERNET)
+def recorded_frames(seed: int, medium: Medium, version: int) -> list[bytes]:
+    """Everything that two hosts say in a whole life: ARP, echo, UDP, TCP from handshake to TIME-WAIT and reset."""
+    pair = make_pair(seed, medium, version=version)
     frames: list[bytes] = []
     forward = pair.link_a.send
 
@@ -32,10 +52,10 @@ def recorded_frames(seed: int) -> list[bytes]:
         return forward(some, now)
 
     pair.link_a.send = send  # type: ignore[method-assign, assignment]
-    pair.sim.wait(pair.a.ping("192.0.2.2", pair.now))
+    pair.sim.wait(pair.a.ping(pair.host_b, pair.now))
     sender = pair.a.datagram()
-    sender.try_sendto(b"to nobody", ("192.0.2.2", 9), pair.now)
-    sender.try_sendto(b"to somebody", ("192.0.2.2", 53), pair.now)
+    sender.try_sendto(b"to nobody", (pair.host_b, 9), pair.now)
+    sender.try_sendto(b"to somebody", (pair.host_b, 53), pair.now)
     server = pair.listen()
     for ending in ("close", "abort"):
         client = pair.connect()
@@ -51,48 +71,135 @@ def recorded_frames(seed: int) -> list[bytes]:
     return frames
 
 
-def mutate(frame: bytes, rng: Random) -> bytes:
-    """One to four small lies; then, mostly, checksums that cover them up."""
-    octets = bytearray(frame)
-    for _ in range(rng.randint(1, 4)):
-        match rng.randrange(6):
-            case 0:
-                octets[rng.randrange(len(octets))] = rng.choice((0, 1, 0x7F, 0x80, 0xFF))
-            case 1:
-                octets[rng.randrange(len(octets))] ^= 1 << rng.randrange(8)
-            case 2:
-                at = rng.randrange(IP, min(len(octets), IP + 60))
-                octets[at : at + 2] = rng.randbytes(2)
-            case 3:
-                del octets[rng.randrange(IP + 1, len(octets) + 1) :]
-            case 4:
-                octets += rng.randbytes(rng.randrange(60))
-            case 5:
-                octets[IP + 12 + 3] = rng.randrange(3, 255)  # another sender
-        if len(octets) < IP + 20:
-            break
-    if rng.random() < 0.8:
-        cover_up(octets)
-    return bytes(octets)
+@define
+class Attacker:
+    """Sees what the host says and answers it, quotes it in ICMP errors, cuts it in fragments, and lies."""
 
+    rng: Random
+    templates: list[bytes]
+    ip: int
+    """Where the IP header begins."""
+    version: int
+    protected: int
+    """A port: connections from there are attacked only by who does not see their numbers."""
+    heard: deque[bytes] = field(init=False, factory=lambda: deque(maxlen=64))
 
-def cover_up(octets: bytearray) -> None:
-    """Right lengths and checksums, as far as the header lengths allow."""
-    size = (octets[IP] & 15) * 4 if len(octets) >= IP + 20 else 0
-    if octets[12:14] != b"\x08\x00" or size < 20 or len(octets) < IP + size + 8:
-        return
-    octets[IP + 2 : IP + 4] = (len(octets) - IP).to_bytes(2, "big")
-    octets[IP + 10 : IP + 12] = bytes(2)
-    octets[IP + 10 : IP + 12] = (0xFFFF - ones_sum_buffers((octets[IP : IP + size],))).to_bytes(2, "big")
-    protocol, body = octets[IP + 9], IP + size
-    field = {1: 2, 6: 16, 17: 6}.get(protocol)
-    if field is None or len(octets) < body + field + 2:
-        return
-    octets[body + field : body + field + 2] = bytes(2)
-    covered = pseudo_sum(bytes(octets[IP + 12 : IP + 16]), bytes(octets[IP + 16 : IP + 20]), protocol)
-    initial = 0 if protocol == 1 else covered + len(octets) - body
-    checksum = 0xFFFF - ones_sum_buffers((octets[body:],), initial)
-    octets[body + field : body + field + 2] = checksum.to_bytes(2, "big")
+    @property
+    def transport(self) -> int:
+        return self.ip + (20 if self.version == 4 else 40)
+
+    def next(self) -> bytes:
+        rng, chance = self.rng, self.rng.random()
+        heard = rng.choice(self.heard) if self.heard else b""
+        octets = bytearray(rng.choice(self.templates))
+        if len(heard) >= self.transport + 20 and chance < 0.6:
+            if chance < 0.15:
+                octets = self.quote(heard)
+            elif heard[self.ip + (9 if self.version == 4 else 6)] == 6:
+                octets = self.answer(heard) or octets
+        if chance > 0.97 and self.version == 4:
+            octets[self.ip + 6 : self.ip + 8] = rng.randrange(1 << 16).to_bytes(2, "big")  # a fragment
+        if rng.random() < 0.6:
+            self.mutate(octets)
+        if rng.random() < 0.9:
+            self.cover_up(octets)
+        return bytes(octets)
+
+    def reversed(self, heard: bytes) -> bytearray:
+        """Its link and IP header, the other way round."""
+        octets = bytearray(heard[: self.transport])
+        if self.ip:
+            octets[0:6], octets[6:12] = heard[6:12], heard[0:6]
+        size, at = (4, self.ip + 12) if self.version == 4 else (16, self.ip + 8)
+        octets[at : at + size], octets[at + size : at + 2 * size] = (
+            heard[at + size : at + 2 * size],
+            heard[at : at + size],
+        )
+        return octets
+
+    def answer(self, heard: bytes) -> bytearray | None:
+        """What a peer might say to this segment."""
+        source, port, seq, ack, word, window = HEADER.unpack_from(heard, self.transport)
+        if port == self.protected:
+            return None
+        rng = self.rng
+        end = seq + len(heard) - self.transport - (word >> 12) * 4 + (word & 1) + (word >> 1 & 1)
+        flags = rng.choice(FLAGS)
+        options = rng.choice(OPTIONS)
+        if options[:1] == SACK:
+            left = end + rng.randrange(5000)
+            options += struct.pack("!II", left & 0xFFFFFFFF, left + rng.randrange(3000) & 0xFFFFFFFF)
+        near = rng.choice((0, 0, 0, 0, 1, -1, rng.randrange(-3000, 3000)))
+        octets = self.reversed(heard)
+        octets += HEADER.pack(
+            port,
+            source,
+            ack + near & 0xFFFFFFFF,
+            end & 0xFFFFFFFF,
+            (20 + len(options)) << 10 | flags,
+            rng.choice((0, 1, window, 65535)),
+        )
+        octets += bytes(2) + rng.randbytes(2) + options + bytes(rng.choice((0, 0, 1, 500)))
+        return octets
+
+    def quote(self, heard: bytes) -> bytearray:
+        """An ICMP error about it, from its destination."""
+        octets = self.reversed(heard)
+        kinds = ((3, 0), (3, 1), (3, 2), (3, 3), (3, 4), (4, 0), (5, 1), (11, 0), (12, 0))
+        if self.version == 6:
+            kinds = ((1, 0), (1, 4), (2, 0), (3, 0), (4, 0), (4, 1), (137, 0))
+        octets[self.ip + (9 if self.version == 4 else 6)] = ICMP[self.version]
+        octets += bytes((*self.rng.choice(kinds), 0, 0)) + self.rng.choice(
+            (bytes(4), b"\0\0\x02\x30", b"\0\0\x05\0", self.rng.randbytes(4))
+        )
+        return octets + heard[self.ip : self.ip + 100]
+
+    def mutate(self, octets: bytearray) -> None:
+        """One to four small lies."""
+        rng, ip = self.rng, self.ip
+        for _ in range(rng.randint(1, 4)):
+            match rng.randrange(6):
+                case 0:
+                    octets[rng.randrange(len(octets))] = rng.choice((0, 1, 0x7F, 0x80, 0xFF))
+                case 1:
+                    octets[rng.randrange(len(octets))] ^= 1 << rng.randrange(8)
+                case 2:
+                    at = rng.randrange(ip, min(len(octets), ip + 80))
+                    octets[at : at + 2] = rng.randbytes(2)
+                case 3:
+                    del octets[rng.randrange(ip + 1, len(octets) + 1) :]
+                case 4:
+                    octets += rng.randbytes(rng.randrange(60))
+                case 5:
+                    octets[ip + (15 if self.version == 4 else 23)] = rng.randrange(3, 255)  # another sender
+            if len(octets) < ip + 24:
+                return
+
+    def cover_up(self, octets: bytearray) -> None:
+        """Right lengths and checksums, as far as the header lengths allow."""
+        ip = self.ip
+        if len(octets) < ip + 48 or octets[ip] >> 4 != self.version:
+            return
+        if self.version == 4:
+            body = ip + (octets[ip] & 15) * 4
+            if body < ip + 20 or len(octets) < body + 20:
+                return
+            octets[ip + 2 : ip + 4] = (len(octets) - ip).to_bytes(2, "big")
+            octets[ip + 10 : ip + 12] = bytes(2)
+            octets[ip + 10 : ip + 12] = (0xFFFF - ones_sum_buffers((octets[ip:body],))).to_bytes(2, "big")
+            protocol, addresses = octets[ip + 9], bytes(octets[ip + 12 : ip + 20])
+        else:
+            body = ip + 40
+            octets[ip + 4 : ip + 6] = (len(octets) - body).to_bytes(2, "big")
+            protocol, addresses = octets[ip + 6], bytes(octets[ip + 8 : ip + 40])
+        at = {1: 2, 6: 16, 17: 6, 58: 2}.get(protocol)
+        if at is None or len(octets) < body + at + 2:
+            return
+        octets[body + at : body + at + 2] = bytes(2)
+        half = len(addresses) // 2
+        covered = pseudo_sum(addresses[:half], addresses[half:], protocol) + len(octets) - body
+        checksum = 0xFFFF - ones_sum_buffers((octets[body:],), 0 if protocol == 1 else covered)
+        octets[body + at : body + at + 2] = checksum.to_bytes(2, "big")
 
 
 def exchange(pair: Pair, client: StreamEndpoint, conn: StreamEndpoint, data: bytes) -> None:
@@ -103,40 +210,101 @@ def exchange(pair: Pair, client: StreamEndpoint, conn: StreamEndpoint, data: byt
     assert got == data
 
 
-@pytest.mark.parametrize("seed", [1, 2])
-def test_mutated_frames_raise_nothing_and_fill_nothing(seed: int) -> None:
-    rng = Random(seed)
-    templates = recorded_frames(seed)
-    pair = make_pair(seed + 100, Medium.ETHERNET)
-    server = pair.listen()
+class Ground(NamedTuple):
+    medium: Medium
+    version: int
+    seed: int
+
+
+GROUNDS = [
+    Ground(medium, version, seed)
+    for medium, version in ((Medium.ETHERNET, 4), (Medium.IP, 4), (Medium.IP, 6))
+    for seed in (1, 2)
+]
+FEW = StackConfig(
+    half_open_limit=20,
+    connection_limit=60,
+    time_wait_limit=20,
+    memory_limit=4_000_000,
+    udp_queue_octets=20_000,
+    net=NetConfig(neighbour_limit=30, unresolved_limit=10, path_limit=30, path_mtu_limit=10),
+)
+
+
+def attack(ground: Ground, frames: int) -> tuple[int, int]:
+    """Memory blocks in use when half of the frames, and when all of them, have arrived."""
+    rng = Random(f"{ground}")
+    pair = make_pair(ground.seed + 100, ground.medium, FEW, ground.version)
+    server = pair.listen(backlog=8)
     client = pair.connect()
     conn = pair.accept(server)
-    pair.b.datagram().bind(("", 53), pair.now)
+    resolver = pair.b.datagram()
+    resolver.bind(("", 53), pair.now)
     exchange(pair, client, conn, b"before")
-    tracemalloc.start()
-    for number in range(FRAMES // 2):
-        pair.link_a.send([Frame((mutate(rng.choice(templates), rng),))], pair.now)
+    templates = recorded_frames(ground.seed, ground.medium, ground.version)
+    ip = 14 if ground.medium is Medium.ETHERNET else 0
+    attacker = Attacker(rng, templates, ip, ground.version, client.getsockname()[1])
+    accepted: deque[StreamEndpoint] = deque()
+    blocks = [0, 0]
+    for number in range(frames):
+        pair.link_a.send([Frame((attacker.next(),))], pair.now)
         if number % 32 == 31:
             pair.b.poll(pair.now)
-            pair.link_a.receive(1024, pair.now)  # its answers
-            pair.sim.now += rng.choice((0, 1 * MS, 20 * MS))
-    memory = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    assert memory < 20_000_000
-    assert len(pair.b.tcp.flows) <= pair.b.config.half_open_limit + server_backlog(server) + 2
-    assert len(pair.b.counters) < 100
+            attacker.heard.extend(frame.to_bytes() for frame in pair.link_a.receive(1024, pair.now))
+            pair.sim.now += rng.choice((0, 1 * MS, 20 * MS, 300 * MS))
+            serve(server, accepted, rng, pair.now)
+            check_caps(pair)
+        if number == frames // 2:
+            gc.collect()
+            blocks[0] = sys.getallocatedblocks()
+            names = set(pair.b.counters)
+    gc.collect()
+    blocks[1] = sys.getallocatedblocks()
+    assert all(re.fullmatch(r"[a-z0-9_]+(\.[a-z0-9_]+)+", name) for name in names)
+    assert len(set(pair.b.counters) - names) <= 10
+    for each in accepted:
+        each.abort(pair.now)
+    pair.run(10)
     exchange(pair, client, conn, bytes(range(256)) * 100)
     exchange(pair, conn, client, bytes(range(256)) * 100)
-    server.close(pair.now)
-    client.close(pair.now)
-    conn.close(pair.now)
+    for endpoint in (server, client, conn, resolver):
+        endpoint.close(pair.now)
     pair.sim.run()
     assert pair.b.tcp.flows == []
+    assert pair.b.memory.used == 0
+    return blocks[0], blocks[1]
 
 
-def server_backlog(server: StreamEndpoint) -> int:
-    assert server._listening is not None
-    return server._listening.queues.backlog
+def serve(server: StreamEndpoint, accepted: deque[StreamEndpoint], rng: Random, now: Ns) -> None:
+    """An application that takes whoever comes, says something, and leaves in one way or another."""
+    conn = server.try_accept(now)
+    if conn is not None:
+        accepted.append(conn)
+        with suppress(OSError):
+            conn.try_send(bytes(rng.choice((1, 3000, 20_000))), now)
+    for each in list(accepted)[-4:]:
+        with suppress(OSError):
+            each.try_recv(1000, now)
+    if len(accepted) > 15:
+        each = accepted.popleft()
+        each.abort(now) if rng.random() < 0.5 else each.close(now)
+
+
+def check_caps(pair: Pair) -> None:
+    stack = pair.b
+    assert len(stack.tcp.flows) <= FEW.connection_limit
+    assert len(stack.tcp._lingering) <= FEW.time_wait_limit
+    assert stack.memory.used <= FEW.memory_limit + 70_000
+    assert len(stack.network._paths._cache) <= FEW.net.path_limit
+    for interface in stack.interfaces:
+        if interface.arp is not None:
+            assert len(interface.arp.cache) <= FEW.net.neighbour_limit
+
+
+@pytest.mark.parametrize("ground", GROUNDS, ids=lambda each: f"{each.medium.value}-ipv{each.version}-{each.seed}")
+def test_hostile_frames_raise_nothing_and_fill_nothing(ground: Ground) -> None:
+    half, whole = attack(ground, FRAMES // len(GROUNDS))
+    assert whole < half + 60_000
 
 
 def test_random_octets_raise_nothing() -> None:

@@ -69,12 +69,13 @@ class Output(TransmissionControlBlock):
         if self.snd_nxt == self.iss:
             self._board.on_sent(self.iss, self.iss + 1, 1, now)
             self.snd_nxt = self.iss + 1
-        elif self._board.next_lost(1) is not None:
+        else:
+            lost = self._board.next_lost(1)
+            if lost is None or lost.start > self.iss:  # a lost FIN waits for the ACK of our SYN
+                self._send_early_fin(out, now)
+                return
             self._board.on_resent(now)
             self._total_retransmits += 1
-        else:
-            self._send_early_fin(out, now)
-            return
         first = self.state is _SYN_SENT
         syn = Segment(
             wrap(self.iss),

@@ -273,3 +273,15 @@ def test_close_in_syn_received_follows_a_repeated_syn_ack_at_once(wire: Script) 
     wire.drain()
     wire.expect("S. 0:1 ack 1", "F. 1:2 ack 1")
     assert wire.tcp.state is State.FIN_WAIT_1
+
+
+def test_a_lost_early_fin_is_not_repeated_as_another_syn_ack(wire: Script) -> None:
+    """It waits for the ACK of our SYN."""
+    wire.syn_received()
+    wire.close()
+    wire.expect("F. 1:2 ack 1")
+    wire.advance(SECOND)
+    wire.expect("S. 0:1 ack 1")
+    assert wire.tcp.take_output(wire.now, 10) == []
+    wire.inject(".")
+    wire.expect("F. 1:2 ack 1")
