@@ -283,5 +283,5 @@ def test_a_lost_early_fin_is_not_repeated_as_another_syn_ack(wire: Script) -> No
     wire.advance(SECOND)
     wire.expect("S. 0:1 ack 1")
     assert wire.tcp.take_output(wire.now, 10) == []
-    wire.inject(".")
+    wire.inject(".", ack=1)
     wire.expect("F. 1:2 ack 1")
