@@ -16,7 +16,7 @@ from pystack.sockets.family import INET, Address, Family, Name
 from pystack.sockets.resolve import IPAddress, resolve
 from pystack.stack import options
 from pystack.stack.datagram import DatagramEndpoint
-from pystack.stack.stream import StreamEndpoint
+from pystack.stack.stream import MORE, URGENT, StreamEndpoint
 from pystack.transport.tcp.info import TCPInfo
 from pystack.units import SECOND, Ns, from_seconds
 
@@ -35,6 +35,7 @@ DONT_WAIT: Final = int(getattr(socket, "MSG_DONTWAIT", 0))
 WAIT_ALL: Final = int(getattr(socket, "MSG_WAITALL", 0))
 NO_SIGNAL: Final = int(getattr(socket, "MSG_NOSIGNAL", 0))
 KNOWN_FLAGS: Final = PEEK | DONT_WAIT | WAIT_ALL | NO_SIGNAL
+STREAM_FLAGS: Final = KNOWN_FLAGS | URGENT | MORE
 
 
 class _Datagrams:
@@ -157,8 +158,9 @@ class Socket:
         self.settimeout(None if flag else 0.0)
 
     def _patience_with(self, flags: int) -> Ns | None:
-        if flags & ~KNOWN_FLAGS:
-            raise os_error(EOPNOTSUPP, f"of the flags only MSG_PEEK, _DONTWAIT, _WAITALL and _NOSIGNAL, not {flags:#x}")
+        known = STREAM_FLAGS if isinstance(self._endpoint, StreamEndpoint) else KNOWN_FLAGS
+        if flags & ~known:
+            raise os_error(EOPNOTSUPP, f"this kind of socket does not know the flags {flags & ~known:#x}")
         return 0 if flags & DONT_WAIT else self._patience
 
     def _perform(self, attempt: Callable[[Ns], T | None], flags: int = 0) -> T:
@@ -413,6 +415,12 @@ class Socket:
 
     def getsockopt(self, level: int, optname: int, buflen: int = 0) -> int | bytes:
         return self._pump.call(lambda _: self._endpoint.getsockopt(level, optname, buflen))
+
+    def sockatmark(self) -> bool:
+        """Whether the next octet is the last one of the peer's urgent data, which MSG_OOB reads, or `recv` with
+        SO_OOBINLINE. No `recv` reads across this mark. Raises ENOTCONN."""
+        endpoint = self._stream_only("sockatmark")
+        return self._pump.call(lambda _: endpoint.at_mark)
 
     def info(self) -> TCPInfo:
         """The state of the connection, at this moment. Raises ENOTCONN."""

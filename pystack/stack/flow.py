@@ -31,6 +31,8 @@ class Settings:
     tos: int = 0
     route: SourceRoute | None = None
     """Before what the peer's segments say."""
+    defer_accept: int = 0
+    """Seconds that an open connection without data may wait before a listener's user hears of it."""
 
 
 @define(eq=False)
@@ -59,6 +61,8 @@ class Flow:
     """SND.UNA when the neighbour was last confirmed by it."""
     charged: int = 0
     """What the stack's memory budget has on account for it."""
+    deferral: Alarm | None = None
+    """Open, but nobody is told before data arrives or this goes off."""
     orphan: bool = False
     """Its user has closed it for good."""
     touched: bool = False

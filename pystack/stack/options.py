@@ -11,8 +11,11 @@ from pystack.net.sourceroute import SourceRoute
 __all__ = [
     "BROADCAST",
     "CONGESTION",
+    "CORK",
     "DEFAULT_TTL",
+    "DEFER_ACCEPT",
     "ERROR",
+    "INFO",
     "IP_OPTIONS",
     "KEEPALIVE",
     "KEEPCNT",
@@ -21,7 +24,10 @@ __all__ = [
     "LINGER",
     "LINGER2",
     "LINGER_OFF",
+    "MAXSEG",
     "NODELAY",
+    "OOBINLINE",
+    "QUICKACK",
     "RCVBUF",
     "REUSEADDR",
     "SNDBUF",
@@ -30,6 +36,7 @@ __all__ = [
     "TOS",
     "TTL",
     "TYPE",
+    "USER_TIMEOUT",
     "V6ONLY",
     "OptionKey",
     "decode",
@@ -37,6 +44,7 @@ __all__ = [
     "decode_route",
     "encode",
     "encode_name",
+    "encode_octets",
     "unknown",
 ]
 
@@ -49,6 +57,7 @@ LINGER: OptionKey = (socket.SOL_SOCKET, socket.SO_LINGER)
 KEEPALIVE: OptionKey = (socket.SOL_SOCKET, socket.SO_KEEPALIVE)
 RCVBUF: OptionKey = (socket.SOL_SOCKET, socket.SO_RCVBUF)
 SNDBUF: OptionKey = (socket.SOL_SOCKET, socket.SO_SNDBUF)
+OOBINLINE: OptionKey = (socket.SOL_SOCKET, socket.SO_OOBINLINE)
 ERROR: OptionKey = (socket.SOL_SOCKET, socket.SO_ERROR)
 TYPE: OptionKey = (socket.SOL_SOCKET, socket.SO_TYPE)
 TTL: OptionKey = (socket.IPPROTO_IP, socket.IP_TTL)
@@ -58,18 +67,36 @@ UNICAST_HOPS: OptionKey = (socket.IPPROTO_IPV6, getattr(socket, "IPV6_UNICAST_HO
 V6ONLY: OptionKey = (socket.IPPROTO_IPV6, getattr(socket, "IPV6_V6ONLY", 26))
 TCLASS: OptionKey = (socket.IPPROTO_IPV6, getattr(socket, "IPV6_TCLASS", 67))
 NODELAY: OptionKey = (socket.IPPROTO_TCP, socket.TCP_NODELAY)
+MAXSEG: OptionKey = (socket.IPPROTO_TCP, getattr(socket, "TCP_MAXSEG", 2))
+CORK: OptionKey = (socket.IPPROTO_TCP, getattr(socket, "TCP_CORK", 3))
 KEEPIDLE: OptionKey = (socket.IPPROTO_TCP, getattr(socket, "TCP_KEEPIDLE", 4))
 KEEPINTVL: OptionKey = (socket.IPPROTO_TCP, getattr(socket, "TCP_KEEPINTVL", 5))
 KEEPCNT: OptionKey = (socket.IPPROTO_TCP, getattr(socket, "TCP_KEEPCNT", 6))
 SYNCNT: OptionKey = (socket.IPPROTO_TCP, getattr(socket, "TCP_SYNCNT", 7))
 LINGER2: OptionKey = (socket.IPPROTO_TCP, getattr(socket, "TCP_LINGER2", 8))
+DEFER_ACCEPT: OptionKey = (socket.IPPROTO_TCP, getattr(socket, "TCP_DEFER_ACCEPT", 9))
+INFO: OptionKey = (socket.IPPROTO_TCP, getattr(socket, "TCP_INFO", 11))
+QUICKACK: OptionKey = (socket.IPPROTO_TCP, getattr(socket, "TCP_QUICKACK", 12))
+USER_TIMEOUT: OptionKey = (socket.IPPROTO_TCP, getattr(socket, "TCP_USER_TIMEOUT", 18))
 CONGESTION: OptionKey = (socket.IPPROTO_TCP, getattr(socket, "TCP_CONGESTION", 13))
 """The only one whose value is a name, not a number: `decode_name`, `encode_name`."""
 
 SYNONYMS: dict[OptionKey, OptionKey] = {UNICAST_HOPS: TTL, TCLASS: TOS}
 """IPv6's name for what IPv4 has too."""
 DEFAULT_TTL = 64
-_RANGES = {TTL: (1, 255), TOS: (0, 255)}
+_RANGES = {
+    TTL: (1, 255),
+    TOS: (0, 255),
+    KEEPIDLE: (1, 32767),
+    KEEPINTVL: (1, 32767),
+    KEEPCNT: (1, 127),
+    SYNCNT: (1, 127),
+    USER_TIMEOUT: (0, 2**31 - 1),
+    MAXSEG: (88, 32767),
+}
+"""Linux's."""
+_SWITCHES = frozenset({REUSEADDR, BROADCAST, KEEPALIVE, OOBINLINE, NODELAY, CORK, QUICKACK})
+_FOREVER = 2**31 - 1
 
 _NAME_OCTETS = 16
 _INT = struct.Struct("i")
@@ -83,19 +110,19 @@ def unknown(key: OptionKey) -> OSError:
 
 
 def decode(key: OptionKey, value: int | bytes) -> int:
-    """The number that `setsockopt`'s value stands for. Raises EINVAL for octets of the wrong length, and for a number
-    that the option cannot be."""
+    """The number that `setsockopt`'s value stands for. Raises EINVAL for too few octets, and for a number that the
+    option cannot be."""
     if isinstance(value, int):
         if key == LINGER:
             raise os_error(EINVAL, "SO_LINGER takes struct.pack('ii', onoff, seconds)")
         return _checked(key, int(value))
     expected = _LINGER if key == LINGER else _INT
-    if len(value) != expected.size:
+    if len(value) < expected.size:
         raise os_error(EINVAL, f"this option takes {expected.size} octets, not {len(value)}")
     if key == LINGER:
-        onoff, seconds = _LINGER.unpack(value)
-        return int(seconds) if onoff else LINGER_OFF
-    return _checked(key, int(_INT.unpack(value)[0]))
+        onoff, seconds = _LINGER.unpack_from(value)
+        return (int(seconds) if seconds >= 0 else _FOREVER) if onoff else LINGER_OFF
+    return _checked(key, int(_INT.unpack_from(value)[0]))
 
 
 def decode_route(value: int | bytes) -> SourceRoute | None:
@@ -111,6 +138,10 @@ def decode_route(value: int | bytes) -> SourceRoute | None:
 def _checked(key: OptionKey, number: int) -> int:
     if key == TTL and number == -1:  # as in Linux: back to the default
         return DEFAULT_TTL
+    if key in _SWITCHES:
+        return int(number != 0)
+    if key == MAXSEG and not number:
+        return 0  # what the path takes
     low, high = _RANGES.get(key, (number, number))
     if not low <= number <= high:
         raise os_error(EINVAL, f"this option takes {low} to {high}, not {number}")
@@ -123,6 +154,12 @@ def encode(key: OptionKey, number: int, buflen: int) -> int | bytes:
         raw = _LINGER.pack(int(number != LINGER_OFF), max(number, 0))
         return raw[:buflen] if buflen else int(number != LINGER_OFF)
     return _INT.pack(number)[:buflen] if buflen else number
+
+
+def encode_octets(raw: bytes, buflen: int) -> int | bytes:
+    """A structure, as `getsockopt` returns it: the first `buflen` octets, or without `buflen` the first four as a
+    number, as the standard library does."""
+    return raw[:buflen] if buflen else int(_INT.unpack_from(raw)[0])
 
 
 def decode_name(value: int | bytes) -> str:

@@ -1,23 +1,26 @@
 """The TCP socket: connect, listen, accept, send and receive, without waiting."""
 
-from errno import EALREADY, EINVAL, EISCONN, ENETUNREACH, ENOENT, ENOTCONN, EPIPE
+import socket
+from errno import EAGAIN, EALREADY, EINVAL, EISCONN, ENETUNREACH, ENOENT, ENOTCONN, EPIPE
 from ipaddress import ip_address
 from socket import MSG_OOB, MSG_PEEK, SHUT_RD, SHUT_RDWR, SHUT_WR, SOCK_STREAM, SocketKind
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-from attrs import evolve, frozen
+from attrs import evolve
 from typing_extensions import Buffer, override
 
 from pystack.errors import os_error
 from pystack.net.sourceroute import SourceRoute
 from pystack.stack import options
 from pystack.stack.endpoint import Address, Endpoint, address_text, check_port
-from pystack.stack.flow import Flow, ListeningPort, Settings
+from pystack.stack.flow import DEFAULT_MSS, Flow, ListeningPort, Settings
+from pystack.stack.linuxinfo import tcp_info
 from pystack.stack.options import OptionKey
-from pystack.transport.tcp.config import TCPConfig
+from pystack.stack.streamoptions import SETTINGS, deferral
+from pystack.transport.tcp.connection import TCPConnection
 from pystack.transport.tcp.info import TCPInfo
 from pystack.transport.tcp.state import State
-from pystack.units import SECOND, Ns
+from pystack.units import Ns
 
 if TYPE_CHECKING:
     from pystack.stack.stack import Stack
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["StreamEndpoint"]
 
 PEEK, URGENT = int(MSG_PEEK), int(MSG_OOB)  # plain: the "&" of an IntFlag is Python code
+MORE = int(getattr(socket, "MSG_MORE", 0x8000))
 _OPENING = (State.LISTEN, State.SYN_SENT, State.SYN_RECEIVED)
 
 
@@ -35,6 +39,7 @@ class StreamEndpoint(Endpoint):
     defaults: ClassVar[dict[OptionKey, int]] = {
         options.REUSEADDR: 0,
         options.LINGER: options.LINGER_OFF,
+        options.OOBINLINE: 0,
     }
 
     def __init__(self, stack: "Stack", flow: Flow | None = None, version: int | None = None) -> None:
@@ -45,6 +50,7 @@ class StreamEndpoint(Endpoint):
         self._read_shut = False
         self._write_shut = False
         self._error_told = False
+        self._urgent_read = -1  # the end of the urgent data whose last octet MSG_OOB has read
         if flow is not None:
             self._adopt(flow)
 
@@ -128,8 +134,15 @@ class StreamEndpoint(Endpoint):
 
     def try_recv(self, size: int, now: Ns, flags: int = 0) -> bytes | None:
         """At most `size` octets; b"" at the end of the stream; None: nothing yet. What arrived before an error is
-        handed out first; after a reset every call raises it: an end that was not clean never looks clean."""
+        handed out first; after a reset every call raises it: an end that was not clean never looks clean. With MSG_OOB
+        the urgent octet; raises EINVAL if there is none, or it is read already, or SO_OOBINLINE leaves it in the
+        stream, EAGAIN if it is announced and has not arrived."""
         flow = self._need_flow()
+        if flow.connection.marked or flags & URGENT:
+            return self._recv_around_mark(flow, size, now, flags)
+        return self._recv(flow, size, now, flags)
+
+    def _recv(self, flow: Flow, size: int, now: Ns, flags: int) -> bytes | None:
         connection = flow.connection
         if connection.readable:
             if self._read_shut:
@@ -147,7 +160,7 @@ class StreamEndpoint(Endpoint):
         """As `try_recv`, into `view`: how many octets, 0 at the end of the stream, None: nothing yet."""
         flow = self._need_flow()
         connection = flow.connection
-        if connection.readable and not self._read_shut and not flags & PEEK:
+        if connection.readable and not self._read_shut and not flags & (PEEK | URGENT) and not connection.marked:
             count = connection.recv_into(view, now)
             self._stack.tcp.after_read(flow, now)
             return count
@@ -156,6 +169,37 @@ class StreamEndpoint(Endpoint):
             return None
         view[: len(data)] = data
         return len(data)
+
+    def _recv_around_mark(self, flow: Flow, size: int, now: Ns, flags: int) -> bytes | None:
+        """While urgent data is to be read: no call reads across the mark, which is before its last octet. That octet is
+        not part of the stream unless SO_OOBINLINE is set (RFC 6093, section 3.1)."""
+        connection = flow.connection
+        left = connection.urgent
+        inline = bool(self.option(options.OOBINLINE))
+        if flags & URGENT:
+            return self._recv_urgent(connection, left, flags)
+        if left is None:
+            connection.marked = False
+        elif left > 1:
+            size = min(size, left - 1)
+        elif not inline:
+            if connection.readable < 2:
+                return None if self._nothing_to_read(flow) else b""
+            if flags & PEEK:
+                return connection.peek(size + 1)[1:]
+            connection.recv(1, now)
+        return self._recv(flow, size, now, flags)
+
+    def _recv_urgent(self, connection: TCPConnection, left: int | None, flags: int) -> bytes:
+        if left is None or self._urgent_read == connection.rcv_up or self.option(options.OOBINLINE):
+            raise os_error(EINVAL, "there is no urgent octet to read")
+        if connection.readable < left:
+            if connection.eof or connection.state is State.CLOSED:
+                return b""
+            raise os_error(EAGAIN, "the urgent octet has not arrived yet")
+        if not flags & PEEK:
+            self._urgent_read = connection.rcv_up
+        return connection.peek_at(left - 1)
 
     def _nothing_to_read(self, flow: Flow) -> bool:
         """Whether data may still come. Raises the connection's error."""
@@ -169,7 +213,8 @@ class StreamEndpoint(Endpoint):
 
     def try_send(self, data: Buffer, now: Ns, flags: int = 0) -> int | None:
         """How many octets of `data` the send buffer took; None: not yet, most of it is full. Raises EPIPE after a
-        shutdown, and once the connection's error."""
+        shutdown, and once the connection's error. MSG_OOB makes the data urgent; MSG_MORE says that more follows: a
+        tail that does not fill a segment waits for it."""
         flow = self._need_flow()
         connection = flow.connection
         if connection.error is not None or self._write_shut or connection.state is State.CLOSED:
@@ -177,7 +222,7 @@ class StreamEndpoint(Endpoint):
             raise error or os_error(EPIPE, "nothing can be sent on this connection any more")
         if not connection.writable:
             return None
-        taken = connection.send(data, now, urgent=bool(flags & URGENT))
+        taken = connection.send(data, now, urgent=bool(flags & URGENT), more=bool(flags & MORE))
         if taken:
             self._stack.tcp.push(flow, now)
             return taken
@@ -185,9 +230,14 @@ class StreamEndpoint(Endpoint):
 
     @property
     def urgent(self) -> int | None:
-        """Octets to read up to the end of the peer's urgent data, which stays in the stream (RFC 9293, section 3.8.5;
-        RFC 6093); None: there is none."""
+        """Octets to read up to the end of the peer's urgent data (RFC 9293, section 3.8.5; RFC 6093), the last one
+        included; None: there is none."""
         return self._need_flow().connection.urgent
+
+    @property
+    def at_mark(self) -> bool:
+        """Whether the next octet is the last one of the peer's urgent data: what SIOCATMARK tells."""
+        return self.urgent == 1
 
     @property
     @override
@@ -199,7 +249,12 @@ class StreamEndpoint(Endpoint):
         connection = self._flow.connection
         if connection.state in _OPENING:
             return False
-        return bool(connection.readable) or connection.eof or self._read_shut or connection.state is State.CLOSED
+        if connection.eof or self._read_shut or connection.state is State.CLOSED:
+            return True
+        waiting = connection.readable
+        if waiting == 1 and connection.marked and connection.urgent == 1:
+            return bool(self.option(options.OOBINLINE))
+        return waiting > 0
 
     @property
     @override
@@ -292,7 +347,7 @@ class StreamEndpoint(Endpoint):
     @override
     def setsockopt(self, level: int, name: int, value: int | bytes) -> None:
         """As every socket's; TCP_CONGESTION takes the name of a registered congestion control as bytes, and raises
-        ENOENT when there is none."""
+        ENOENT when there is none. TCP_INFO can only be read."""
         if (level, name) != options.CONGESTION:
             super().setsockopt(level, name, value)
             return
@@ -305,10 +360,19 @@ class StreamEndpoint(Endpoint):
 
     @override
     def getsockopt(self, level: int, name: int, buflen: int = 0) -> int | bytes:
-        if (level, name) != options.CONGESTION:
-            return super().getsockopt(level, name, buflen)
-        self._check_open()
-        return options.encode_name(self._settings.tcp.congestion, buflen)
+        if (level, name) == options.CONGESTION:
+            self._check_open()
+            return options.encode_name(self._settings.tcp.congestion, buflen)
+        if (level, name) == options.INFO:
+            self._check_open()
+            return options.encode_octets(self._linux_info(), buflen)
+        return super().getsockopt(level, name, buflen)
+
+    def _linux_info(self) -> bytes:
+        """`struct tcp_info`; of a socket without a connection only the state."""
+        if self._flow is None:
+            return tcp_info(self.state)
+        return tcp_info(self.state, self._flow.connection.info(), self._flow.path.mtu, self._stack.now)
 
     @override
     def _set_option(self, key: OptionKey, value: int) -> None:
@@ -316,8 +380,14 @@ class StreamEndpoint(Endpoint):
             self._change(evolve(self._settings, ttl=value))
         elif key == options.TOS:
             self._change(evolve(self._settings, tos=value))
-        elif key in _SETTINGS:
-            self._change(evolve(self._settings, tcp=_SETTINGS[key].apply(self._settings.tcp, value)))
+        elif key == options.DEFER_ACCEPT:
+            self._change(evolve(self._settings, defer_accept=deferral(value)))
+        elif key == options.QUICKACK:
+            self._set_quick(bool(value))
+        elif key in SETTINGS:
+            self._change(
+                evolve(self._settings, tcp=SETTINGS[key].apply(self._settings.tcp, value, self._stack.config.tcp))
+            )
         else:
             super()._set_option(key, value)
 
@@ -327,7 +397,28 @@ class StreamEndpoint(Endpoint):
             return self._settings.ttl
         if key == options.TOS:
             return self._settings.tos
-        return _SETTINGS[key].read(self._settings.tcp) if key in _SETTINGS else super()._get_option(key)
+        if key == options.DEFER_ACCEPT:
+            return self._settings.defer_accept
+        if key == options.QUICKACK:
+            return int(self._flow.connection.quick if self._flow is not None else self._settings.tcp.quick_acks > 0)
+        if key == options.MAXSEG:
+            return self._segment_size()
+        return SETTINGS[key].read(self._settings.tcp) if key in SETTINGS else super()._get_option(key)
+
+    def _segment_size(self) -> int:
+        """TCP_MAXSEG: of an open connection what it sends, before that what it will announce, if that is known."""
+        if self._flow is not None and self.state not in (State.CLOSED, State.LISTEN):
+            return self._flow.connection.snd_mss
+        return self._settings.tcp.max_segment or DEFAULT_MSS[4]
+
+    def _set_quick(self, quick: bool) -> None:
+        """TCP_QUICKACK: acknowledge at once, or wait for company, until the connection changes its mind."""
+        if self._flow is None:
+            quick_acks = self._stack.config.tcp.quick_acks if quick else 0
+            self._change(evolve(self._settings, tcp=evolve(self._settings.tcp, quick_acks=quick_acks)))
+        else:
+            self._flow.connection.acknowledge_quickly(quick)
+            self._stack.tcp.push(self._flow, self._stack.now)
 
     @override
     def _set_route(self, route: SourceRoute | None) -> None:
@@ -341,7 +432,7 @@ class StreamEndpoint(Endpoint):
             self._listening.settings = settings
         if self._flow is not None:
             self._flow.settings = settings
-            self._flow.connection.configure(settings.tcp)
+            self._flow.connection.configure(settings.tcp, self._stack.now)
             self._stack.tcp.push(self._flow, self._stack.now)
 
     def _need_flow(self) -> Flow:
@@ -349,37 +440,3 @@ class StreamEndpoint(Endpoint):
         if self._flow is None:
             raise os_error(ENOTCONN, "the socket is not connected")
         return self._flow
-
-
-@frozen
-class _Setting:
-    """An option that is a setting of the connection: the fields of `TCPConfig`, and the unit that the option counts."""
-
-    fields: tuple[str, ...]
-    unit: int = 1
-    is_switch: bool = False
-
-    def apply(self, config: TCPConfig, value: int) -> TCPConfig:
-        """Raises EINVAL."""
-        setting: Any = bool(value) if self.is_switch else value * self.unit
-        try:
-            return evolve(config, **dict.fromkeys(self.fields, setting))
-        except ValueError as error:
-            raise os_error(EINVAL, str(error)) from None
-
-    def read(self, config: TCPConfig) -> int:
-        return int(getattr(config, self.fields[0])) // self.unit
-
-
-_SETTINGS: dict[OptionKey, _Setting] = {
-    options.NODELAY: _Setting(("nodelay",), is_switch=True),
-    options.KEEPALIVE: _Setting(("keepalive",), is_switch=True),
-    options.KEEPIDLE: _Setting(("keepalive_idle",), SECOND),
-    options.KEEPINTVL: _Setting(("keepalive_interval",), SECOND),
-    options.KEEPCNT: _Setting(("keepalive_count",)),
-    options.SYNCNT: _Setting(("syn_retries",)),
-    options.LINGER2: _Setting(("fin_wait_2",), SECOND),
-    options.RCVBUF: _Setting(("receive_buffer", "receive_buffer_max")),
-    options.SNDBUF: _Setting(("send_buffer", "send_buffer_max")),
-}
-"""Setting a buffer's size also ends its automatic growth, as in Linux."""

@@ -40,7 +40,7 @@ from pystack.transport.tcp.segment import ACK, RST, SYN, Segment, reset_for
 from pystack.transport.tcp.state import State
 from pystack.transport.tcp.syncookie import COOKIE_LIFETIME, SYNCookies
 from pystack.transport.tcp.timewait import TimeWait
-from pystack.units import Ns
+from pystack.units import SECOND, Ns
 from pystack.wire.checksum import ones_sum_buffers
 from pystack.wire.pseudo import pseudo_sum
 
@@ -453,19 +453,38 @@ class TCPService:
     def _leave_handshake(self, flow: Flow, now: Ns) -> None:
         listening = flow.listener
         assert listening is not None
-        if flow.connection.state is State.CLOSED:
+        connection = flow.connection
+        if connection.state is State.CLOSED:
             listening.queues.forget(flow.key)
+        elif listening.settings.defer_accept and not (connection.readable or connection.eof):
+            if flow.deferral is None:
+                flow.deferral = self.timers.alarm(lambda when: self._admit_silent(flow, when))
+                flow.deferral.set(now + listening.settings.defer_accept * SECOND)
+            return
         else:
             listening.queues.established(flow.key)
             listening.on_progress(now)
+        self._end_deferral(flow)
         flow.listener = None
+
+    def _admit_silent(self, flow: Flow, now: Ns) -> None:
+        """TCP_DEFER_ACCEPT's time is over, and the peer has sent nothing."""
+        listening, flow.listener = flow.listener, None
+        if listening is not None:
+            listening.queues.established(flow.key)
+            listening.on_progress(now)
+
+    def _end_deferral(self, flow: Flow) -> None:
+        if flow.deferral is not None:
+            flow.deferral.cancel()
+            flow.deferral = None
 
     def _collect(self, flow: Flow, now: Ns) -> list[Segment]:
         """What the connection sends now, cut for the path as it is now."""
         mtu = flow.path.mtu
         if mtu != flow.mtu:
             flow.mtu = mtu
-            flow.connection.on_path_mtu(mtu - flow.path.header_octets - TCP_HEADER, now)
+            self._fit_to_path(flow.connection, flow.path, now)
         return flow.connection.take_output(now, min(QUANTUM, flow.path.interface.room), flow.tso)
 
     def _transmit(self, flow: Flow, segments: list[Segment], now: Ns) -> None:
@@ -515,8 +534,12 @@ class TCPService:
             config=settings.tcp,
             ts_offset=self.numbers.timestamp_offset(path.src, path.dst),
         )
-        connection.on_path_mtu(path.mtu - path.header_octets - TCP_HEADER, now)
+        self._fit_to_path(connection, path, now)
         return connection
+
+    def _fit_to_path(self, connection: TCPConnection, path: Path, now: Ns) -> None:
+        ip_options = path.header_octets - family_of(path.dst).header_octets
+        connection.on_path_mtu(path.mtu - path.header_octets - TCP_HEADER, now, ip_options=ip_options)
 
     def _new_flow(
         self, path: Path, local_port: int, remote_port: int, settings: Settings, now: Ns, iss: int | None = None
@@ -558,6 +581,7 @@ class TCPService:
         del self._flows[flow.key]
         self._orphans.pop(flow, None)
         flow.alarm.cancel()
+        self._end_deferral(flow)
         self.memory.used -= flow.charged
         flow.charged = 0
 

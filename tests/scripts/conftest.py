@@ -19,16 +19,8 @@ SETTINGS = Settings(complete=True, tolerance_percent=0)
 
 EXPECTED_TO_FAIL: dict[str, str] = {
     "close/text_behind_a_fin_is_ignored": "what follows a FIN is answered by an ACK",
-    "cork/full_segments_leave": "TCP_CORK and MSG_MORE are not there yet",
-    "cork/holds_back_what_is_not_full": "TCP_CORK and MSG_MORE are not there yet",
-    "cork/msg_more_holds_back_once": "TCP_CORK and MSG_MORE are not there yet",
-    "defer_accept/waits_for_data": "TCP_DEFER_ACCEPT is not a socket option yet",
-    "nagle/tail_behind_full_segments_leaves": "the tail of a write waits for the ACK of full segments too",
-    "options/own_mss_by_setsockopt": "TCP_MAXSEG is not a socket option yet",
     "prr/half_as_many_leave_as_arrive": "PRR counts octets; Linux counts segments and rounds up",
     "sack_recovery/timer_starts_again_with_a_retransmission": "the timer runs on; Linux restarts it",
-    "urgent/connection_goes_on": "SO_OOBINLINE is not a socket option yet",
-    "user_timeout/ends_the_connection": "TCP_USER_TIMEOUT is not a socket option yet",
 }
 """Scripts that are right and show where the stack is not yet: once it is, they must leave this list."""
 

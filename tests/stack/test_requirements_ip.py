@@ -102,15 +102,17 @@ def test_the_mss_announced_follows_from_the_links_mtu(version: int, mtu: int) ->
 def test_the_default_send_mss_of_each_ip_version(lone: Lone, announced: int | None, used: dict[int, int]) -> None:
     """MUST-15, MUST-16."""
     conn = lone.establish(options=() if announced is None else (wire.MaximumSegmentSize(announced),))
-    conn.try_send(bytes(4000), lone.now)
-    assert {len(segment.payload) for segment in lone.sent()} == {used[lone.version]}
+    conn.try_send(bytes(3 * used[lone.version]), lone.now)
+    assert [len(segment.payload) for segment in lone.sent()] == 3 * [used[lone.version]]
 
 
 def test_no_packet_exceeds_what_the_path_takes(lone: Lone) -> None:
     """MUST-16: options are taken off, not put on top; a path that narrows is followed."""
     conn = lone.establish(options=(wire.MaximumSegmentSize(9000), wire.Timestamps(1, 0)))
     conn.try_send(bytes(14_000), lone.now)
-    assert {len(wire.build(each.ip, each.tcp, each.payload)) for each in lone.sent()} == {1500}
+    sizes = [len(wire.build(each.ip, each.tcp, each.payload)) for each in lone.sent()]
+    assert set(sizes[:-1]) == {1500}
+    assert sizes[-1] < 1500
     lone.icmp(3, 4, lone.iss + 1, rest=1300) if lone.version == 4 else lone.icmp(2, 0, lone.iss + 1, rest=1300)
     assert max(len(wire.build(each.ip, each.tcp, each.payload)) for each in lone.sent()) == 1300
 

@@ -203,7 +203,6 @@ def test_timestamps_reopen_time_wait_at_once(lone: Lone) -> None:
 # Timeouts and reports
 
 
-@pytest.mark.xfail(strict=True, reason="TCP_USER_TIMEOUT is not there yet")
 @pytest.mark.parametrize("seconds", [5, 7200])
 def test_the_user_sets_when_data_is_given_up(lone: Lone, seconds: int) -> None:
     """MUST-21: R2 per connection, shorter or longer than the default."""
@@ -353,7 +352,10 @@ def test_the_user_learns_of_urgent_data_at_once(lone: Lone) -> None:
     further = conn.submit(lambda now: urgent(conn) if urgent(conn) == 13 else None, None, lone.now)
     lone.segment(ACK | URG, 1013, lone.iss + 1, b"!!!", urgent=3)
     assert further.done
-    conn.try_recv(99, lone.now)
+    assert conn.try_recv(99, lone.now) == b"llo, world!!"  # up to the last urgent octet
+    assert conn.at_mark
+    conn.setsockopt(socket.SOL_SOCKET, socket.SO_OOBINLINE, 1)
+    assert conn.try_recv(99, lone.now) == b"!"
     assert urgent(conn) is None
 
 

@@ -155,7 +155,7 @@ def test_garbage_is_counted_by_its_reason(host: Crafted) -> None:
 def test_an_error_about_a_segment_in_flight_lowers_the_path_mtu_and_what_was_sent_is_cut_anew(host: Crafted) -> None:
     conn = host.establish()
     conn.try_send(bytes(4000), host.sim.now)
-    assert [len(data) for _, data in host.sent()] == [host.mss, host.mss]  # Nagle keeps the rest
+    assert [len(data) for _, data in host.sent()] == [host.mss, host.mss, 4000 - 2 * host.mss]
     host.told_too_big(1300, host.quote(host.iss + 1))
     assert len(host.sent()[0][1]) == host.mss - 200
     assert conn.info().snd_mss == host.mss - 200
@@ -181,8 +181,8 @@ def test_a_hard_error_does_not_end_an_established_connection(host: Crafted) -> N
 def test_another_connection_s_path_mtu_is_respected(host: Crafted) -> None:
     conn = host.establish()
     host.stack.network.lower_path_mtu(host.peer.packed, 1300, host.sim.now)
-    conn.try_send(bytes(3 * host.mss - 1), host.sim.now)
-    assert [len(data) for _, data in host.sent()] == [host.mss - 200] * 3  # Nagle keeps the rest
+    conn.try_send(bytes(3 * (host.mss - 200)), host.sim.now)
+    assert [len(data) for _, data in host.sent()] == [host.mss - 200] * 3
 
 
 def test_a_hard_error_ends_an_opening_connection_and_names_the_reporter(host: Crafted) -> None:

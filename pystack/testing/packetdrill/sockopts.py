@@ -76,9 +76,12 @@ class SocketOptions(Transfers):
             CONSTANTS["SIOCINQ"]: info.unread,
             CONSTANTS["SIOCOUTQ"]: info.unacked,
             CONSTANTS["SIOCOUTQNSD"]: info.unsent,
+            CONSTANTS["SIOCATMARK"]: int(descriptor.endpoint.at_mark),
         }
         if code not in counts:
-            raise Unsupported(f"ioctl() with request {code:#x}: there are SIOCINQ, SIOCOUTQ, SIOCOUTQNSD and FIONBIO")
+            raise Unsupported(
+                f"ioctl() with request {code:#x}: there are SIOCINQ, SIOCOUTQ(NSD), SIOCATMARK and FIONBIO"
+            )
         return compared("the value", value, counts[code])
 
     def call_getsockname(self, call: Call, now: Ns) -> Answer:

@@ -62,6 +62,7 @@ class Acknowledgment(Timeouts):
         self._rtt.sample(rtt, now)
         self.snd_una = ack
         self._last_advance = acked
+        self._waiting_since = now
         send.acknowledge(min(ack, send.end))
         if self._troubled:
             self._forget_trouble()
@@ -75,12 +76,20 @@ class Acknowledgment(Timeouts):
                 self._arm_probe(now)
         else:
             timers.retransmit = timers.loss = NEVER
-            if self._snd_end > self.snd_nxt:
-                self._output_due = True
+            self._on_all_acknowledged()
 
-    def _forget_acknowledged(self, ack: int, acked: int) -> None:
+    def _on_all_acknowledged(self) -> None:
+        """Nothing is in flight any more."""
+        if self._snd_end > self.snd_nxt:
+            self._more_follows = False  # as in Linux, where MSG_MORE holds back what its own call would send
+            self._output_due = True
+        else:
+            self._timers.user = NEVER
+
+    def _forget_acknowledged(self, ack: int, acked: int, now: Ns) -> None:
         self.snd_una = ack
         self._last_advance = acked
+        self._waiting_since = now
         send = self._send
         send.acknowledge(min(ack, send.end))
         if self._troubled:
@@ -133,7 +142,7 @@ class Acknowledgment(Timeouts):
         board.begin()
         if acked > 0:
             board.acknowledge(ack, min(recent, self._echoed_until(seg, now)) if board.resent else recent)
-            self._forget_acknowledged(ack, acked)
+            self._forget_acknowledged(ack, acked, now)
         duplicate = self._take_blocks(seg, ack, recent) if seg.sack and self._sack else None
         delivered = board.delivered - delivered
         rtt = self._measure(seg, now)
@@ -305,10 +314,10 @@ class Acknowledgment(Timeouts):
         board, recovery, timers = self._board, self._recovery, self._timers
         if not board:
             timers.retransmit = timers.loss = NEVER
+            self._on_all_acknowledged()
         else:
             if acked > 0 and (not recovery.active or recovery.partial_acks <= 1):  # RFC 6582: only the first partial
                 timers.retransmit = now + self._rtt.rto
             if self._sack:
                 self._arm_loss_timer(now, probe=acked > 0)
-        if board or self._snd_end > self.snd_nxt:
             self._output_due = True

@@ -40,6 +40,7 @@ class Arrival(Acknowledgment):
     def on_segment(self, seg: Segment, now: Ns) -> None:
         """Take one segment of this connection. Answers wait in `take_output`."""
         self._last_heard = now
+        self._segments_in += 1
         state = self.state
         if (state is _ESTABLISHED or (state is _FIN_WAIT_2 and not self._orphan)) and self._predicted(seg, now):
             return
@@ -85,6 +86,7 @@ class Arrival(Acknowledgment):
             self._ts_recent_at = now
         self._take_ack(seg, nxt, ack, now)
         if seg.length:
+            self._data_segments_in += 1
             self._take_text(seg.payload, seg.length, seg.gso_size, now)
         return True
 
@@ -319,12 +321,16 @@ class Arrival(Acknowledgment):
         """Sixth: the urgent pointer, which names the octet after the urgent data (RFC 6093). The data itself stays in
         the stream."""
         if seg.flags & URG and self.state in _RECEIVING:
-            self.rcv_up = max(self.rcv_up, seq + seg.urgent)
+            end = seq + seg.urgent
+            if end > self.rcv_up:
+                self.rcv_up = end
+                self.marked = True
 
     def _process_text(self, seg: Segment, seq: int, now: Ns) -> None:
         """Seventh: the part of the text that is new and was allowed."""
         if not seg.length or self.state is _CLOSED:
             return
+        self._data_segments_in += 1
         receive = self._receive
         nxt = receive.nxt
         right = self._window.edge if self._rcv_fin is None else min(self._window.edge, self._rcv_fin)
@@ -349,6 +355,7 @@ class Arrival(Acknowledgment):
                 if start + length < seq + seg.length:  # the peer goes beyond what it was allowed
                     self._ack_due = self._output_due = True
             else:
+                self._out_of_order_segments += 1
                 duplicate = receive.held(start, start + length)
                 if receive.insert(start, payload, length):
                     self._reported.on_out_of_order(start)
@@ -361,7 +368,11 @@ class Arrival(Acknowledgment):
         if fills_gap:  # the peer sends little after a loss, and would wait for our timer when that is an odd segment
             self._quick_acks = self._doubled_acks = self.config.quick_acks
         receive.append(payload, length)
-        size = gso_size or length
+        size = length
+        if gso_size:
+            size = gso_size
+            self._segments_in += (length - 1) // gso_size
+            self._data_segments_in += (length - 1) // gso_size
         if size > self._rcv_mss:
             self._rcv_mss = min(size, self._advertised_mss)
         two_segments = receive.nxt - self._last_ack_sent >= 2 * self._rcv_mss

@@ -6,7 +6,9 @@ from attrs.validators import ge, le
 from pystack.transport.tcp.congestion import CONGESTION_CONTROLS
 from pystack.units import MS, SECOND, Ns
 
-__all__ = ["TCPConfig"]
+__all__ = ["QUICK_ACKS", "TCPConfig"]
+
+QUICK_ACKS = 16
 
 
 def _registered(_config: object, _field: object, name: str) -> None:
@@ -24,6 +26,8 @@ class TCPConfig:
     """Segments sent before the first acknowledgement of data (RFC 6928)."""
     nodelay: bool = False
     """Switch Nagle's algorithm off (RFC 9293 section 3.7.4)."""
+    cork: bool = False
+    """Send nothing but full segments, for as long as a retransmission timeout at most."""
 
     max_segment: int = field(default=0, validator=ge(0))
     """Largest payload to announce and to send; 0: what the path takes."""
@@ -65,10 +69,14 @@ class TCPConfig:
     """R1: after so many retransmissions of one segment the path is suspected."""
     retries2: int = field(default=15, validator=ge(0))
     """R2: after so many the connection is given up."""
+    user_timeout: Ns = field(default=0, validator=ge(0))
+    """R2 as a time: how long what the user has sent may stay unacknowledged, or unsent before a closed window, without
+    any progress. It takes the place of `retries2` and of `keepalive_count`, and ends a connect too (RFC 9293 sections
+    3.8.3 and 3.9.1.1, RFC 5482); 0: there is none."""
 
     delayed_ack: Ns = field(default=40 * MS, validator=(ge(0), le(499 * MS)))
     """How long an acknowledgement may wait for company (RFC 9293 section 3.8.6.3: less than 0.5 s)."""
-    quick_acks: int = field(default=16, validator=ge(0))
+    quick_acks: int = field(default=QUICK_ACKS, validator=ge(0))
     """So many acknowledgements at the start are not delayed: the peer is in slow start."""
     challenge_acks: int = field(default=10, validator=ge(1))
     """Challenge ACKs and answers to unacceptable empty segments, per `challenge_interval` (RFC 5961 section 7)."""

@@ -2,15 +2,17 @@
 
 import errno
 
+from attrs import evolve
 from typing_extensions import Buffer
 
 from pystack.errors import StateError, os_error
 from pystack.transport.tcp.arrival import Arrival
-from pystack.transport.tcp.config import TCPConfig
+from pystack.transport.tcp.config import QUICK_ACKS, TCPConfig
 from pystack.transport.tcp.congestion.base import INFINITE
 from pystack.transport.tcp.info import TCPInfo
 from pystack.transport.tcp.selective import Phase
 from pystack.transport.tcp.state import TRANSITIONS, Got, State
+from pystack.transport.tcp.timers import NEVER
 from pystack.transport.tcp.timewait import TimeWait
 from pystack.units import Ns
 from pystack.wire.seq import unwrap
@@ -40,6 +42,7 @@ class TCPConnection(Arrival):
         self._active = True
         self._output_due = True
         self._last_heard = now
+        self._wait_for_progress(now)
         self._move(Got.ACTIVE_OPEN)
 
     def listen(self) -> None:
@@ -48,9 +51,11 @@ class TCPConnection(Arrival):
             raise StateError(f"listen() in {self.state}: make a new TCPConnection")
         self._move(Got.PASSIVE_OPEN)
 
-    def send(self, data: Buffer, now: Ns, *, urgent: bool = False) -> int:
+    def send(self, data: Buffer, now: Ns, *, urgent: bool = False, more: bool = False) -> int:
         """Queue octets from the front of `data`; how many says the result, 0: the buffer is full. `bytes` objects are
-        kept, not copied. `urgent`: the urgent pointer moves behind them (RFC 9293 section 3.8.5).
+        kept, not copied. `urgent`: the urgent pointer moves behind them (RFC 9293 section 3.8.5). `more`: a tail that
+        does not fill a segment waits for the next call, the acknowledgement of what is in flight, or a retransmission
+        timeout.
 
         Raises the connection's `error`, EPIPE after `shutdown` or `close`, ENOTCONN before `connect`.
         """
@@ -63,7 +68,10 @@ class TCPConnection(Arrival):
         if taken:
             if urgent:
                 self.snd_up = self._send.end
+            self._more_follows = more
             self._output_due = True
+            if self.config.user_timeout:
+                self._wait_for_progress(now)
         return taken
 
     @property
@@ -105,6 +113,10 @@ class TCPConnection(Arrival):
     def peek(self, size: int) -> bytes:
         """What `recv` would give, which stays."""
         return self._receive.peek(size)
+
+    def peek_at(self, offset: int) -> bytes:
+        """One octet of what `peek` would give."""
+        return self._receive.peek_at(offset)
 
     def _on_read(self, octets: int, now: Ns) -> None:
         """Let the receive buffer grow with the user's pace, and tell the peer when the window has opened far enough
@@ -171,6 +183,7 @@ class TCPConnection(Arrival):
             return
         if state is not State.LISTEN and state is not State.SYN_SENT:
             self._fin_due = self._output_due = True
+            self._wait_for_progress(now)
             if state is State.SYN_RECEIVED and len(self._send):
                 return  # section 3.10.4: queued until ESTABLISHED
         self._move(Got.CLOSE)
@@ -193,14 +206,15 @@ class TCPConnection(Arrival):
             self.soft_error = code
             self._troubled = True
 
-    def on_path_mtu(self, mss: int, now: Ns) -> None:
-        """The path takes payloads of at most `mss` octets from now on, options included. What is in flight and too
-        large is cut anew and sent again, which is not taken for congestion (RFC 1191 section 6.5)."""
+    def on_path_mtu(self, mss: int, now: Ns, *, ip_options: int = 0) -> None:
+        """The path takes payloads of at most `mss` octets from now on, TCP's options included; every packet carries
+        `ip_options` octets of IP options besides, which the peer did not count. What is in flight and too large is cut
+        anew and sent again, which is not taken for congestion (RFC 1191 section 6.5)."""
         if self.config.max_segment:
             mss = min(mss, self.config.max_segment)
-        if mss == self._path_mss:
+        if mss == self._path_mss and ip_options == self._ip_options:
             return
-        self._path_mss = mss
+        self._path_mss, self._ip_options = mss, ip_options
         if self.snd_una == self.iss:
             return
         before = self.snd_mss
@@ -220,12 +234,22 @@ class TCPConnection(Arrival):
             self.error = error
             self._move(Got.ABORT)
 
-    def configure(self, config: TCPConfig) -> None:
-        """Take over from `config` what can change in a living connection: `nodelay`, the congestion control, the
-        keepalive settings, and the sizes of the buffers, which from then on stay as they are set."""
-        old, self.config = self.config, config
-        if config.nodelay and self._snd_end > self.snd_nxt:
+    def configure(self, config: TCPConfig, now: Ns) -> None:
+        """Take over from `config` what can change in a living connection: `nodelay`, `cork`, the user timeout, the
+        congestion control, the keepalive settings, and the sizes of the buffers, which from then on stay as they are
+        set. What the peer was told, `max_segment` above all, stays."""
+        old = self.config
+        if config.max_segment != old.max_segment:
+            config = evolve(config, max_segment=old.max_segment)
+        self.config = config
+        if config.nodelay and not old.nodelay:
+            self._pushed = self._send.end  # once even past the cork, as in Linux
+        if self._snd_end > self.snd_nxt:
             self._output_due = True
+        if config.user_timeout != old.user_timeout:
+            self._timers.user = NEVER
+            if self._snd_end > self.snd_una and self.state not in (State.CLOSED, State.LISTEN):
+                self._wait_for_progress(now)
         if config.congestion != old.congestion:
             self._change_congestion()
         if config.send_buffer != old.send_buffer:
@@ -235,6 +259,18 @@ class TCPConnection(Arrival):
             self._window.fix(config.receive_buffer)
         if self.snd_una > self.iss and self.state not in (State.CLOSED, State.TIME_WAIT):
             self._arm_keepalive()
+
+    @property
+    def quick(self) -> bool:
+        """Whether what arrives now would be acknowledged at once."""
+        return self._quick_acks > 0
+
+    def acknowledge_quickly(self, quick: bool) -> None:
+        """What arrives is acknowledged at once, what waits too; or it waits for company (RFC 9293 section 3.8.6.3). Not
+        for ever: an answer to the peer ends the first, a gap that is filled the second."""
+        self._quick_acks = QUICK_ACKS if quick else 0
+        if quick and self._timers.delayed_ack != NEVER:
+            self._ack_due = self._output_due = True
 
     def _change_congestion(self) -> None:
         """Another congestion control goes on with the window of the one before."""
@@ -300,6 +336,15 @@ class TCPConnection(Arrival):
             probes=self._probes,
             total_retransmits=self._total_retransmits,
             soft_error=self.soft_error,
+            segments_in=self._segments_in,
+            segments_out=self._segments_out,
+            data_segments_in=self._data_segments_in,
+            data_segments_out=self._data_segments_out,
+            out_of_order_segments=self._out_of_order_segments,
+            octets_sent=max(0, self.snd_nxt - self.iss - 1 - self._fin_sent) + self._octets_resent,
+            octets_retransmitted=self._octets_resent,
+            last_sent=self._last_sent,
+            last_heard=self._last_heard,
             octets_acked=max(0, self._send.start - self.iss - 1),
             octets_received=max(0, self._receive.nxt - self.eof - self.irs - 1),
         )

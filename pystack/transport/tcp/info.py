@@ -73,5 +73,17 @@ class TCPInfo:
     """Segments sent more than once."""
     soft_error: int | None
     """errno of the last path error that did not end the connection, until the next progress."""
+    segments_in: int
+    segments_out: int
+    """As on the wire: the parts of super-segments are counted."""
+    data_segments_in: int
+    data_segments_out: int
+    out_of_order_segments: int
+    octets_sent: int
+    """Of data, retransmissions included."""
+    octets_retransmitted: int
+    last_sent: Ns
+    """When something other than a pure acknowledgement left last."""
+    last_heard: Ns
     octets_acked: int
     octets_received: int

@@ -38,6 +38,7 @@ class Output(TransmissionControlBlock):
         out = self._replies
         if len(out) > limit:
             self._replies = out[limit:]
+            self._segments_out += limit
             return out[:limit]
         self._replies = []
         if self.state is not _CLOSED and self.state is not _LISTEN:
@@ -62,6 +63,7 @@ class Output(TransmissionControlBlock):
                 out.append(self._acknowledgment(now))
                 self._on_ack_sent()
         self._output_due = len(out) >= limit
+        self._segments_out += len(out)
         return out
 
     def _send_syn(self, out: list[Segment], now: Ns, limit: int) -> None:
@@ -144,6 +146,8 @@ class Output(TransmissionControlBlock):
             self._selective.on_sent(again.end - again.start)
         end = self._send.end
         size = min(again.end, end) - again.start
+        self._octets_resent += size
+        self._data_segments_out += size > 0
         out.append(self._data_segment(self._segment(again.start, ACK, now), again.start, size, again.end > end))
         if self._timers.retransmit == NEVER:
             self._timers.retransmit = now + self._rtt.rto
@@ -156,6 +160,9 @@ class Output(TransmissionControlBlock):
             out.append(self._data_segment(self._segment(nxt, ACK, now), nxt, size, fin=False))
             board.on_sent(nxt, nxt + size, size, now)
             self.snd_nxt += size
+            self._data_segments_out += 1
+            if size < mss:
+                self._snd_small = self.snd_nxt
         else:
             again = board.resend_last(mss, now)
             if again is None:
@@ -211,6 +218,7 @@ class Output(TransmissionControlBlock):
         if self._ecn.cwr_due:
             largest = mss  # a super-segment's flags would be repeated in each segment
         start = entered = self.snd_nxt
+        before, parts = len(out), 0
         while len(out) < limit:
             unsent = send.end - self.snd_nxt
             size = min(unsent, window, allowed, largest)
@@ -226,11 +234,13 @@ class Output(TransmissionControlBlock):
             segment = self._data_segment(head, self.snd_nxt, size, fin)
             if size > mss:
                 segment.gso_size = mss
+                parts += size // mss - 1
             if self._ecn.on and not self._override:
                 self._mark_capable(segment)
             out.append(segment)
             size += fin
             if size < mss or fin:  # full ones are entered together
+                self._snd_small = self.snd_nxt + size
                 if self.snd_nxt > entered:
                     board.on_sent(entered, self.snd_nxt, mss, now)
                 entered = self.snd_nxt + size
@@ -240,10 +250,13 @@ class Output(TransmissionControlBlock):
             allowed -= size
             self._override = False
             if fin:
+                before += size == 1  # no data segment
                 break
         if self.snd_nxt > entered:
             board.on_sent(entered, self.snd_nxt, mss, now)
         sent = self.snd_nxt - start
+        self._segments_out += parts
+        self._data_segments_out += len(out) - before + parts
         if sent and self._selective.reducing:
             self._selective.on_sent(sent)
         if self._frto.holds_back:
@@ -261,13 +274,18 @@ class Output(TransmissionControlBlock):
             timers.persist = now + self._rtt.rto
 
     def _may_send_short(self, size: int, unsent: int, window: int) -> bool:
-        """Whether less than a full segment may leave: sender's silly-window avoidance (RFC 9293 section 3.8.6.2.1) and
-        Nagle (3.7.4). Data is taken as pushed by every call of the user."""
+        """Whether less than a full segment may leave: sender's silly-window avoidance (RFC 9293 section 3.8.6.2.1),
+        Nagle (3.7.4) in Minshall's form (appendix A.3), the user's cork. Every call of the user pushes its data."""
         if self._override:
             return True
         if size < 0:
             return False
-        idle = self.config.nodelay or self.snd_una == self.snd_nxt
+        if self.snd_nxt < self._pushed or self.snd_nxt < self.snd_up:
+            idle = True
+        elif self.config.cork or self._more_follows:
+            idle = False
+        else:
+            idle = self.config.nodelay or self._snd_small <= self.snd_una
         if size == unsent:  # (2): all of it; nothing will come after a FIN that would be worth waiting for
             return idle or self._fin_due
         return size > 0 and idle and size == window and 2 * size >= self._max_snd_wnd  # (3)

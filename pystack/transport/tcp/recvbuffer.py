@@ -230,6 +230,15 @@ class ReceiveBuffer:
             parts.append(part)
         return b"".join(parts)
 
+    def peek_at(self, offset: int) -> bytes:
+        """The octet that has `offset` readable ones before it."""
+        offset += self._offset
+        for piece in self._ready.pieces:
+            if offset < len(piece):
+                return bytes(piece[offset : offset + 1])
+            offset -= len(piece)
+        return b""
+
     def _take(self, size: int) -> memoryview | bytearray:
         """The next octets, at most `size`, at most one piece."""
         ready = self._ready

@@ -52,18 +52,24 @@ class TransmissionControlBlock:
         "_advertised_mss",
         "_board",
         "_cwnd_limited",
+        "_data_segments_in",
+        "_data_segments_out",
         "_doubled_acks",
         "_dsacks",
         "_ecn",
         "_fin_due",
         "_frto",
+        "_ip_options",
         "_keepalive_probes",
         "_last_ack_sent",
         "_last_advance",
         "_last_heard",
         "_last_sent",
         "_max_snd_wnd",
+        "_more_follows",
+        "_octets_resent",
         "_orphan",
+        "_out_of_order_segments",
         "_output_due",
         "_override",
         "_path_mss",
@@ -71,6 +77,7 @@ class TransmissionControlBlock:
         "_probe",
         "_probed_at",
         "_probes",
+        "_pushed",
         "_quick_acks",
         "_rack",
         "_rcv_fin",
@@ -83,10 +90,13 @@ class TransmissionControlBlock:
         "_retransmits",
         "_rtt",
         "_sack",
+        "_segments_in",
+        "_segments_out",
         "_selective",
         "_send",
         "_send_autotuning",
         "_snd_scale",
+        "_snd_small",
         "_syn_retransmits",
         "_throttle",
         "_time_wait",
@@ -98,6 +108,7 @@ class TransmissionControlBlock:
         "_ts_recent",
         "_ts_recent_at",
         "_undo",
+        "_waiting_since",
         "_watchful",
         "_window",
         "_window_scaling",
@@ -108,6 +119,7 @@ class TransmissionControlBlock:
         "iss",
         "local",
         "local_port",
+        "marked",
         "may_grow",
         "path_suspect",
         "rcv_up",
@@ -167,11 +179,14 @@ class TransmissionControlBlock:
         self.snd_wl2 = 0
         self.snd_up = iss
         self.rcv_up = 0
+        self.marked = False
+        """Urgent data was announced; whoever reads may set it back once `urgent` is None."""
         self._max_snd_wnd = 0
         self._snd_scale = 0
         self._rcv_fin: int | None = None  # where the peer's FIN is, once seen
 
         self._path_mss = mss
+        self._ip_options = 0
         self._advertised_mss = mss
         self._peer_mss = default_mss
         self.snd_mss = min(mss, default_mss)
@@ -214,6 +229,10 @@ class TransmissionControlBlock:
         self._doubled_acks = 0  # so many more times there are two ACKs of what arrives together: one may get lost
         self._last_ack_sent = 0
         self._last_advance = 0
+        self._snd_small = iss  # where the last segment ended that was not full
+        self._more_follows = False  # so the user's last call said
+        self._pushed = iss  # up to here the user wants everything to leave
+        self._waiting_since: Ns = 0  # no progress since then
         self._last_sent: Ns = 0
         self._last_heard: Ns = 0
 
@@ -221,6 +240,8 @@ class TransmissionControlBlock:
         self._retransmits = 0  # timeouts since the last progress, or answer to a probe
         self._syn_retransmits = 0
         self._total_retransmits = 0
+        self._segments_in = self._data_segments_in = self._out_of_order_segments = 0
+        self._segments_out = self._data_segments_out = self._octets_resent = 0
         self._dsacks = 0  # blocks that reported a duplicate
         self._probes = 0
         self._keepalive_probes = 0  # since the peer was last heard
@@ -284,8 +305,9 @@ class TransmissionControlBlock:
         return CONGESTION_CONTROLS[self.config.congestion](smss, window)
 
     def _choose_mss(self) -> None:
-        """Eff.snd.MSS (RFC 9293 section 3.7.1): what the peer and the path take, less the options of every segment."""
-        self.snd_mss = min(max(self._peer_mss, _MIN_SEND_MSS), self._path_mss)
+        """Eff.snd.MSS (RFC 9293 section 3.7.1, RFC 6691): what the peer and the path take, less the options of every
+        segment, those of IP included."""
+        self.snd_mss = min(max(self._peer_mss - self._ip_options, _MIN_SEND_MSS), self._path_mss)
         if self._timestamps:
             self.snd_mss -= TIMESTAMPS_OCTETS
 

@@ -42,6 +42,9 @@ class Timeouts(LossRecovery):
         if timers.end <= now:
             timers.end = NEVER
             self._on_end_timer(now)
+        if timers.user <= now:
+            timers.user = NEVER
+            self._on_user_timer(now)
 
     def _on_retransmit_timer(self, now: Ns) -> None:
         """RFC 6298 (5.4) to (5.7)."""
@@ -52,7 +55,8 @@ class Timeouts(LossRecovery):
         self._troubled = True
         self._retransmits += 1
         synchronizing = self.snd_una == self.iss
-        if self._retransmits > (self.config.syn_retries if synchronizing else self.config.retries2):
+        limit = self.config.syn_retries if synchronizing else self.config.retries2
+        if self._retransmits > limit and (synchronizing or not self.config.user_timeout):
             self._fail(Got.TIMEOUT, self._timed_out())
             return
         if self._retransmits >= self.config.retries1:
@@ -94,7 +98,7 @@ class Timeouts(LossRecovery):
             self._keepalive_probes = 0
         if now < idle_until:
             self._timers.keepalive = idle_until
-        elif self._keepalive_probes >= self.config.keepalive_count:
+        elif self._keepalive_has_failed(now):
             self._reset(Got.TIMEOUT, self._timed_out(), now)
         else:
             self._keepalive_probes += 1
@@ -102,9 +106,30 @@ class Timeouts(LossRecovery):
             self._reply(self._segment(self.snd_nxt - 1, ACK, now))
             self._timers.keepalive = now + self.config.keepalive_interval
 
+    def _keepalive_has_failed(self, now: Ns) -> bool:
+        """By the number of probes, or as in Linux when the silence has lasted for the user timeout."""
+        if self.config.user_timeout:
+            return self._keepalive_probes > 0 and now - self._last_heard >= self.config.user_timeout
+        return self._keepalive_probes >= self.config.keepalive_count
+
     def _arm_keepalive(self) -> None:
         self._keepalive_probes = 0
         self._timers.keepalive = self._last_heard + self.config.keepalive_idle if self.config.keepalive else NEVER
+
+    def _wait_for_progress(self, now: Ns) -> None:
+        """From now on the user waits for the peer to take something, unless it does already."""
+        if self.config.user_timeout and self._timers.user == NEVER:
+            self._waiting_since = now
+            self._timers.user = now + self.config.user_timeout
+
+    def _on_user_timer(self, now: Ns) -> None:
+        """USER TIMEOUT, RFC 9293 section 3.10.8. The answers to window probes are no progress: a user who sets a
+        timeout does not want to wait for as long as the peer keeps its window closed."""
+        due = self._waiting_since + self.config.user_timeout
+        if now < due:
+            self._timers.user = due
+        else:
+            self._fail(Got.TIMEOUT, self._timed_out())
 
     def _on_end_timer(self, now: Ns) -> None:
         """2 MSL is over, or nobody waits any more for what the peer does not do."""

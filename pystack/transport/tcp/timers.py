@@ -11,7 +11,7 @@ NEVER: Ns = 1 << 62
 class Timers:
     """Deadlines, `NEVER` when not set. Nothing is queued: whoever owns the connection asks for the earliest."""
 
-    __slots__ = ("delayed_ack", "end", "keepalive", "loss", "persist", "retransmit")
+    __slots__ = ("delayed_ack", "end", "keepalive", "loss", "persist", "retransmit", "user")
 
     def __init__(self) -> None:
         self.retransmit: Ns = NEVER
@@ -25,10 +25,14 @@ class Timers:
         self.keepalive: Ns = NEVER
         self.end: Ns = NEVER
         """The connection is over then: 2 MSL, FIN-WAIT-2 without a user, an orphan before a closed window."""
+        self.user: Ns = NEVER
+        """The user does not wait longer than this for progress (RFC 9293 section 3.10.8, USER TIMEOUT), unless there
+        has been some since it was set."""
 
     def earliest(self) -> Ns:
         """The next deadline, or `NEVER`."""
-        return min(self.retransmit, self.loss, self.persist, self.delayed_ack, self.keepalive, self.end)
+        return min(self.retransmit, self.loss, self.persist, self.delayed_ack, self.keepalive, self.end, self.user)
 
     def clear(self) -> None:
-        self.retransmit = self.loss = self.persist = self.delayed_ack = self.keepalive = self.end = NEVER
+        self.retransmit = self.loss = self.persist = self.delayed_ack = NEVER
+        self.keepalive = self.end = self.user = NEVER

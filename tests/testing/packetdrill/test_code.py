@@ -2,7 +2,8 @@
 
 import pytest
 
-from pystack.testing.packetdrill.tcpinfo import LINUX_NAMES, TOLD
+from pystack.stack.linuxinfo import TOLD
+from pystack.testing.packetdrill.tcpinfo import LINUX_NAMES
 from tests.testing.packetdrill.drill import Drill
 
 

@@ -67,10 +67,11 @@ def test_fin_and_the_ack_of_ours_in_one_segment(wire: Script) -> None:
 
 def test_fin_leaves_behind_the_data_and_with_its_last_segment(wire: Script) -> None:
     wire.established()
+    wire.send(10)
     wire.send(1500)
-    wire.expect("1:1001")  # Nagle holds the rest
+    wire.expect("1:11", "11:1011")  # Nagle holds the rest
     wire.close()
-    wire.expect("FP. 1001:1502")
+    wire.expect("FP. 1011:1512")
 
 
 def test_half_close_goes_on_receiving(wire: Script) -> None:
@@ -253,13 +254,14 @@ def test_what_was_read_before_close_does_not_count(wire: Script) -> None:
 def test_unacknowledged_counts_data_and_fin(wire: Script) -> None:
     wire.established()
     assert wire.tcp.unacknowledged == 0
+    wire.send(10)
     wire.send(1500)
-    assert (wire.tcp.unacknowledged, wire.tcp.unsent) == (1500, 500)
+    assert (wire.tcp.unacknowledged, wire.tcp.unsent) == (1510, 500)
     wire.shutdown()
-    assert (wire.tcp.unacknowledged, wire.tcp.unsent) == (1501, 0)
-    wire.inject(".", ack=1001)
+    assert (wire.tcp.unacknowledged, wire.tcp.unsent) == (1511, 0)
+    wire.inject(".", ack=1011)
     assert wire.tcp.unacknowledged == 501
-    wire.inject(".", ack=1502)
+    wire.inject(".", ack=1512)
     assert wire.tcp.unacknowledged == 0
 
 

@@ -73,10 +73,10 @@ def test_no_probe_while_data_is_outstanding(wire: Script) -> None:
 def test_it_can_be_switched_at_run_time(wire: Script) -> None:
     wire.established()
     wire.advance(3 * SECOND)
-    wire.tcp.configure(evolve(wire.tcp.config, **FAST))
+    wire.tcp.configure(evolve(wire.tcp.config, **FAST), wire.now)
     assert wire.wait() == 7 * SECOND
     wire.expect(". 0:0")
-    wire.tcp.configure(evolve(wire.tcp.config, keepalive=False))
+    wire.tcp.configure(evolve(wire.tcp.config, keepalive=False), wire.now)
     assert wire.tcp.next_deadline() is None
 
 

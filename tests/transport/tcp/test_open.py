@@ -315,7 +315,7 @@ def test_the_send_mss(wire: Script, offered: int | None, used: int) -> None:
 def test_the_send_mss_makes_room_for_options(wire: Script) -> None:
     wire.established(timestamps=True)
     wire.send(3000)
-    wire.expect("1:989", "989:1977", "1977:2965")
+    wire.expect("1:989", "989:1977", "1977:2965", "2965:3001")
 
 
 def test_max_segment_limits_both_directions(wire: Script) -> None:

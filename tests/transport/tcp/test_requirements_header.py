@@ -223,5 +223,5 @@ def test_the_send_mss_of_a_peer_that_does_not_say(default: int, name: str, mss: 
     (syn_ack,) = tcp.take_output(0, 9)
     assert syn_ack.mss == mss  # SHLD-5, MAY-3: always
     tcp.on_segment(Segment(wrap(place.irs + 1), wrap(place.iss + 1), LETTERS["."], 65535), 0)
-    tcp.send(bytes(5000), 0)
+    tcp.send(bytes(4 * min(mss, default)), 0)
     assert {segment.length for segment in tcp.take_output(0, 9)} == {min(mss, default)}

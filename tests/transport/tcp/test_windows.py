@@ -198,10 +198,23 @@ def test_nagle_lets_full_segments_out(wire: Script) -> None:
     wire.send(10)
     wire.send(2500)
     wire.expect("1:11", "11:1011", "1011:2011")
-    wire.inject(ack=11)
+    wire.inject(ack=10)
     wire.expect_nothing()
-    wire.inject(ack=2011)
+    wire.inject(ack=11)
     wire.expect("2011:2511")
+
+
+def test_nagle_holds_nothing_back_behind_full_segments(wire: Script) -> None:
+    """RFC 9293 appendix A.3: only a small segment in flight keeps the next small one."""
+    wire.established()
+    wire.send(2500)
+    wire.expect("1:1001", "1001:2001", "2001:2501")
+    wire.send(100)
+    wire.expect_nothing()
+    wire.inject(ack=2001)
+    wire.expect_nothing()
+    wire.inject(ack=2501)
+    wire.expect("2501:2601")
 
 
 def test_nagle_can_be_switched_off(wire: Script) -> None:
@@ -219,7 +232,7 @@ def test_switching_nagle_off_lets_go_what_it_held(wire: Script) -> None:
     wire.send(10)
     wire.send(10)
     wire.expect("1:11")
-    wire.tcp.configure(evolve(wire.tcp.config, nodelay=True))
+    wire.tcp.configure(evolve(wire.tcp.config, nodelay=True), wire.now)
     wire.expect("11:21")
 
 
@@ -346,7 +359,7 @@ def test_a_receive_buffer_of_chosen_size_stays(wire: Script) -> None:
     from attrs import evolve
 
     wire.established(wscale=0, rtt=10 * MS)
-    wire.tcp.configure(evolve(wire.tcp.config, receive_buffer=200_000))
+    wire.tcp.configure(evolve(wire.tcp.config, receive_buffer=200_000), wire.now)
     for _ in range(20):
         wire.advance(10 * MS)
         for _ in range(100):
@@ -368,7 +381,7 @@ def test_a_send_buffer_of_chosen_size_stays(wire: Script) -> None:
     from attrs import evolve
 
     wire.established()
-    wire.tcp.configure(evolve(wire.tcp.config, send_buffer=5000))
+    wire.tcp.configure(evolve(wire.tcp.config, send_buffer=5000), wire.now)
     for _ in range(12):
         wire.send(1 << 20)
         wire.inject()
@@ -390,7 +403,7 @@ def test_super_segments_are_whole_segments(wire: Script) -> None:
     wire.established(send_buffer=1 << 20)
     wire.tso = 4500
     wire.send(9500)
-    assert [(s.length, s.gso_size) for _, s in wire.sent] == [(4000, 1000), (4000, 1000), (1000, 0)]
+    assert [(s.length, s.gso_size) for _, s in wire.sent] == [(4000, 1000), (4000, 1000), (1000, 0), (500, 0)]
     wire.inject(ack=4001)
     wire.sent.clear()
     wire.wait()
