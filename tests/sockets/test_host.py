@@ -557,3 +557,16 @@ def test_opening_and_closing_leaks_nothing(cycle: Callable[[int], None], times: 
 
 def our_objects() -> int:
     return sum(type(thing).__module__.startswith("pystack") for thing in gc.get_objects())
+
+
+def test_the_mark_of_urgent_data(two: Two) -> None:
+    near, far = two.connection()
+    with near, far:
+        far.sendall(b"ab!", socket.MSG_OOB)
+        far.sendall(b"cd")
+        near.settimeout(PATIENCE)
+        assert near.recv(100) == b"ab"
+        assert near.sockatmark()
+        assert near.recv(1, socket.MSG_OOB) == b"!"
+        assert near.recv(100) == b"cd"
+        assert not near.sockatmark()
