@@ -146,7 +146,7 @@ class TwoConnections(RuleBasedStateMachine):
     )
     def configure(self, which: int, changed: dict[str, object]) -> None:
         end = self.end(which)
-        end.tcp.configure(evolve(end.tcp.config, **changed))
+        end.tcp.configure(evolve(end.tcp.config, **changed), self.now)
         end.shrinks |= "receive_buffer" in changed
 
     # The host
