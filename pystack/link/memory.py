@@ -49,9 +49,10 @@ class _Port(ABC):
         if self._closed:
             raise LinkDown("this memory link has been closed")
         inbox = self._inbox
+        if not inbox:
+            return []
         frames = [inbox.popleft() for _ in range(min(budget, len(inbox)))]
-        if frames:
-            self._relieved()
+        self._relieved()
         return frames
 
     def next_arrival(self) -> Ns | None:

@@ -123,31 +123,55 @@ class Pump:
     def run(self, endpoint: Endpoint, attempt: Callable[[Ns], T | None], timeout: Ns | None) -> T:
         """What `attempt` answers, waited for as long as `timeout` says (None: for ever). With a timeout of 0
         `BlockingIOError` is raised instead of waiting."""
-        answer = self.call(attempt)
-        if answer is not None:
-            return answer
-        if timeout == 0:
-            return self._attempt_after_poll(attempt)
-        return self.perform(lambda now: endpoint.submit(attempt, timeout, now))
+        waiter: _Waiter | None = None
+        operation: Operation[T] | None = None
+        try:
+            with self._lock:
+                answer = self.call(attempt)
+                if answer is not None:
+                    return answer
+                if timeout == 0:
+                    return self._attempt_after_poll(attempt)
+                operation = self.call(partial(endpoint.pend, attempt, timeout))
+                waiter = self._expect(operation)
+            self._wait(waiter)
+        except BaseException:
+            self._cut(operation, waiter)
+            raise
+        return self._result(operation)
 
     def perform(self, start: Callable[[Ns], Operation[T]]) -> T:
         """The result of the operation that `start(now)` begins. Cut by an exception, the operation is cancelled."""
-        waiter = _Waiter()
+        waiter: _Waiter | None = None
         operation: Operation[T] | None = None
         try:
             with self._lock:
                 operation = self.call(start)
-                if not operation.done:
-                    operation.on_done = partial(self._notify, waiter)
-                    self._line_up(waiter)
-            if not operation.done:
-                self._wait(waiter)
+                if operation.done:
+                    return operation.result()
+                waiter = self._expect(operation)
+            self._wait(waiter)
         except BaseException:
-            with self._lock:
-                self._leave(waiter)
-                if operation is not None:
-                    operation.cancel()
+            self._cut(operation, waiter)
             raise
+        return self._result(operation)
+
+    def _expect(self, operation: Operation[T]) -> _Waiter:
+        """Under the lock: somebody will wait for `operation`."""
+        waiter = _Waiter()
+        operation.on_done = partial(self._notify, waiter)
+        self._line_up(waiter)
+        return waiter
+
+    def _cut(self, operation: Operation[T] | None, waiter: _Waiter | None) -> None:
+        """An exception has ended the wait for `operation`, or the call that was to begin it."""
+        with self._lock:
+            if waiter is not None:
+                self._leave(waiter)
+            if operation is not None:
+                operation.cancel()
+
+    def _result(self, operation: Operation[T]) -> T:
         if not operation.done:
             raise self._refusal()
         return operation.result()
@@ -176,10 +200,9 @@ class Pump:
                 self.call(endpoint.close)
 
     def _attempt_after_poll(self, attempt: Callable[[Ns], T | None]) -> T:
-        """What has arrived counts, even when the pump's thread has not had the processor to see it."""
-        with self._lock:
-            self.call(self._advance)
-            answer = self.call(attempt)
+        """Under the lock. What has arrived counts, even when the pump's thread has not had the processor to see it."""
+        self.call(self._advance)
+        answer = self.call(attempt)
         if answer is None:
             raise os_error(EAGAIN, "this socket does not wait; settimeout(None) makes it")
         return answer

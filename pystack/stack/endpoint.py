@@ -87,9 +87,18 @@ class Endpoint(ABC):
         `OSError`, or `timeout` ns have passed (`TimeoutError`; None: never)."""
         operation: Operation[T] = Operation(attempt, None if timeout is None else now + timeout)
         if not operation.advance(now):
-            self._operations.append(operation)  # type: ignore[arg-type]
-            self._set_alarm()
+            self._add(operation)
         return operation
+
+    def pend(self, attempt: Callable[[Ns], T | None], timeout: Ns | None, now: Ns) -> Operation[T]:
+        """As `submit`, for an `attempt` that has just been made in vain."""
+        operation: Operation[T] = Operation(attempt, None if timeout is None else now + timeout)
+        self._add(operation)
+        return operation
+
+    def _add(self, operation: Operation[T]) -> None:
+        self._operations.append(operation)  # type: ignore[arg-type]
+        self._set_alarm()
 
     def _advance(self, now: Ns) -> None:
         """Something happened: try whatever is pending again, oldest first."""
@@ -98,8 +107,12 @@ class Endpoint(ABC):
             self._set_alarm()
 
     def _set_alarm(self) -> None:
-        deadlines = [each.deadline for each in self._operations if each.deadline is not None and not each.done]
-        self._alarm.set(min(deadlines, default=None))
+        earliest = None
+        for each in self._operations:
+            due = each.deadline
+            if due is not None and not each.done and (earliest is None or due < earliest):
+                earliest = due
+        self._alarm.set(earliest)
 
     def _close_operations(self) -> None:
         operations, self._operations = self._operations, []

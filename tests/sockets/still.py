@@ -108,10 +108,9 @@ class Question:
         answer, self._answer = self._answer, None
         return answer
 
-    def submit(self, attempt: Callable[[int], T | None], timeout: int | None, now: int) -> Operation[T]:
+    def pend(self, attempt: Callable[[int], T | None], timeout: int | None, now: int) -> Operation[T]:
         operation = Operation(attempt, None if timeout is None else now + timeout)
-        if not operation.advance(now):
-            self._stack.operations.append(operation)
+        self._stack.operations.append(operation)
         self.submitted.set()
         return operation
 
