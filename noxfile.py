@@ -10,7 +10,7 @@ nox.options.error_on_missing_interpreters = False
 nox.options.sessions = ["lint", "types", "docs", "tests", "interop", "bench"]
 
 PYTHONS = ["3.11", "3.12", "3.13"]
-EVERYTHING = "-e.[test,oracle,lint,docs,plots]"
+EVERYTHING = "-e.[test,oracle,lint,docs,plots,fuzz]"
 TYPED = ["noxfile.py", *map(str, sorted(Path("benchmarks").rglob("*.py")))]
 RESULTS = Path("build", "ci")
 """What `.ci/measured.py` leaves: a folder per run of the tests, with `outcomes.json` and `coverage`."""
@@ -80,6 +80,13 @@ def requirements(session: nox.Session) -> None:
 
 
 @nox.session
+def fuzz(session: nox.Session) -> None:
+    """Every parser, guided by coverage, for ten minutes; arguments: seconds and names of targets (tests/fuzz)."""
+    session.install("-e.[fuzz]")
+    session.run("python", "-m", "tests.fuzz", *(session.posargs or ["600"]))
+
+
+@nox.session
 def bench(session: nox.Session) -> None:
     """Every benchmark at full size, each row held to its floor; needs root. Arguments go to benchmarks/all.py."""
     session.install("-e.[test,oracle]")
@@ -114,6 +121,7 @@ def ci(session: nox.Session) -> None:
     session.run("python", "-m", "tests.requirements.count", str(RESULTS), "--none-skipped")
     session.run("coverage", "combine", "--keep", "-q", *map(str, RESULTS.glob("*/coverage")))
     session.run("coverage", "report", f"--fail-under={BRANCH_COVERAGE}")
+    session.run("python", "-m", "tests.fuzz", "30")
     session.run("python", "benchmarks/all.py", "--quick", "--check", "0.5")
 
 
