@@ -89,7 +89,7 @@ class StreamEndpoint(Endpoint):
             return None
         if flow.connection.state is State.CLOSED and flow.connection.error is not None:
             self._error_told = True
-            raise flow.connection.error
+            raise flow.connection.error.with_traceback(None)
         return True
 
     def listen(self, backlog: int, now: Ns) -> None:
@@ -208,7 +208,7 @@ class StreamEndpoint(Endpoint):
             return True
         if connection.error is not None and not self._read_shut:
             self._error_told = True
-            raise connection.error
+            raise connection.error.with_traceback(None)  # kept: each raise would add to what it holds
         return not (connection.eof or self._read_shut or connection.state is State.CLOSED)
 
     def try_send(self, data: Buffer, now: Ns, flags: int = 0) -> int | None:
