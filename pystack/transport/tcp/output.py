@@ -44,7 +44,8 @@ class Output(TransmissionControlBlock):
         if self.state is not _CLOSED and self.state is not _LISTEN:
             answers = len(out)
             if self.snd_una == self.iss:
-                self._send_syn(out, now, limit)
+                if len(out) < limit:
+                    self._send_syn(out, now, limit)
             else:
                 holding_back = self._frto.holds_back
                 if (self._recovery.resend or self._board.lost) and not holding_back:

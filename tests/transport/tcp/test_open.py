@@ -345,3 +345,13 @@ def test_the_rto_is_three_seconds_after_a_lost_syn(wire: Script) -> None:
     wire.send(100)
     wire.expect(". 1:1 ack 1", "1:101")
     assert wire.wait() == 3 * SECOND
+
+
+def test_a_syn_that_goes_again_waits_for_room_behind_an_answer(wire: Script) -> None:
+    wire.syn_sent()
+    wire.hold = True
+    wire.advance(SECOND)
+    wire.inject(".", ack=5)
+    first, second = (wire.tcp.take_output(wire.now, 1) for _ in range(2))
+    assert [segment.flags for segment in (*first, *second)] == [4, 2]
+    assert len(first) == 1
