@@ -34,6 +34,7 @@ PEEK: Final = int(socket.MSG_PEEK)
 DONT_WAIT: Final = int(getattr(socket, "MSG_DONTWAIT", 0))
 WAIT_ALL: Final = int(getattr(socket, "MSG_WAITALL", 0))
 NO_SIGNAL: Final = int(getattr(socket, "MSG_NOSIGNAL", 0))
+FAST_OPEN: Final = int(getattr(socket, "MSG_FASTOPEN", 0x20000000))
 KNOWN_FLAGS: Final = PEEK | DONT_WAIT | WAIT_ALL | NO_SIGNAL
 STREAM_FLAGS: Final = KNOWN_FLAGS | URGENT | MORE
 
@@ -310,11 +311,17 @@ class Socket:
         self._perform(attempt, flags)
 
     def sendto(self, data: Buffer, *rest: Any) -> int:
-        """`sendto(data, address)` or `sendto(data, flags, address)`. A stream goes where it is connected."""
+        """`sendto(data, address)` or `sendto(data, flags, address)`. A stream goes where it is connected, or with
+        MSG_FASTOPEN connects to `address`, as far as possible with `data` in its SYN."""
         if not 1 <= len(rest) <= 2:
             raise TypeError(f"sendto() takes 2 or 3 arguments ({len(rest) + 1} given)")
         flags = operator.index(rest[0]) if len(rest) == 2 else 0
         endpoint = self._endpoint
+        if isinstance(endpoint, StreamEndpoint) and flags & FAST_OPEN and rest[-1] is not None:
+            flags &= ~FAST_OPEN
+            waits = self._patience_with(flags) != 0
+            attempt = endpoint.opening_send(_octets(data), self._literal("sendto", rest[-1]), waits=waits)
+            return self._perform(attempt, flags)
         if isinstance(endpoint, StreamEndpoint):
             return self.send(data, flags)
         target = None if rest[-1] is None else self._literal("sendto", rest[-1])

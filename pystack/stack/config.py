@@ -4,6 +4,8 @@ from attrs import field, frozen
 
 from pystack.net.config import NetConfig
 from pystack.transport.tcp.config import TCPConfig
+from pystack.transport.tcp.fastopen import FastOpenMode
+from pystack.units import SECOND, Ns
 
 __all__ = ["StackConfig"]
 
@@ -29,5 +31,15 @@ class StackConfig:
     """Octets in all buffers and queues together, each stored piece charged 128 more."""
     udp_queue_octets: int = 212992
     """Default receive queue of a UDP socket, each datagram charged `DATAGRAM_COST` octets more (Linux's default)."""
+    fast_open: FastOpenMode = field(default=FastOpenMode.OFF, converter=FastOpenMode)
+    """What sockets may ask for (RFC 7413)."""
+    fast_open_key_period: Ns = 86400 * SECOND
+    """A Fast Open cookie that this host gives out is good until the end of the next period."""
+    fast_open_cache_limit: int = 1024
+    """Servers whose Fast Open cookie is remembered, and as many that are left alone because it did not work."""
+    fast_open_cache_lifetime: Ns = 86400 * SECOND
+    """How long their cookies are kept."""
+    fast_open_pause: Ns = 60 * SECOND
+    """How long a server is left alone at first; doubled with each failure in a row, to an hour."""
     echo_limit: int = 1024
     """Echo requests waiting for their reply."""

@@ -29,6 +29,8 @@ class Settings:
     tcp: TCPConfig
     ttl: int = 64
     tos: int = 0
+    cookieless: bool = False
+    """Fast Open without cookies (TCP_FASTOPEN_NO_COOKIE)."""
     route: SourceRoute | None = None
     """Before what the peer's segments say."""
     defer_accept: int = 0

@@ -60,6 +60,7 @@ def _agreed(info: TCPInfo) -> int:
         "SACK": info.sack,
         "WSCALE": bool(info.rcv_scale or info.snd_scale),
         "ECN": info.ecn,
+        "SYN_DATA": info.syn_data,
     }
     return sum(OPTIONS[name] for name, on in agreed.items() if on)
 

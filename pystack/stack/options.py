@@ -15,6 +15,9 @@ __all__ = [
     "DEFAULT_TTL",
     "DEFER_ACCEPT",
     "ERROR",
+    "FASTOPEN",
+    "FASTOPEN_CONNECT",
+    "FASTOPEN_NO_COOKIE",
     "INFO",
     "IP_OPTIONS",
     "KEEPALIVE",
@@ -81,6 +84,10 @@ USER_TIMEOUT: OptionKey = (socket.IPPROTO_TCP, getattr(socket, "TCP_USER_TIMEOUT
 CONGESTION: OptionKey = (socket.IPPROTO_TCP, getattr(socket, "TCP_CONGESTION", 13))
 """The only one whose value is a name, not a number: `decode_name`, `encode_name`."""
 
+FASTOPEN: OptionKey = (socket.IPPROTO_TCP, getattr(socket, "TCP_FASTOPEN", 23))
+FASTOPEN_CONNECT: OptionKey = (socket.IPPROTO_TCP, getattr(socket, "TCP_FASTOPEN_CONNECT", 30))
+FASTOPEN_NO_COOKIE: OptionKey = (socket.IPPROTO_TCP, getattr(socket, "TCP_FASTOPEN_NO_COOKIE", 34))
+
 SYNONYMS: dict[OptionKey, OptionKey] = {UNICAST_HOPS: TTL, TCLASS: TOS}
 """IPv6's name for what IPv4 has too."""
 DEFAULT_TTL = 64
@@ -93,6 +100,9 @@ _RANGES = {
     SYNCNT: (1, 127),
     USER_TIMEOUT: (0, 2**31 - 1),
     MAXSEG: (88, 32767),
+    FASTOPEN: (0, 2**31 - 1),
+    FASTOPEN_CONNECT: (0, 1),
+    FASTOPEN_NO_COOKIE: (0, 1),
 }
 """Linux's."""
 _SWITCHES = frozenset({REUSEADDR, BROADCAST, KEEPALIVE, OOBINLINE, NODELAY, CORK, QUICKACK})

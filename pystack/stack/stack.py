@@ -17,6 +17,7 @@ from pystack.stack.config import StackConfig
 from pystack.stack.datagram import DatagramEndpoint
 from pystack.stack.echo import EchoService
 from pystack.stack.endpoint import Endpoint, address_octets
+from pystack.stack.fastopen import FastOpenService
 from pystack.stack.memory import MemoryBudget
 from pystack.stack.operation import Operation
 from pystack.stack.ports import ANY, Binding, Ports, overlap
@@ -24,6 +25,8 @@ from pystack.stack.stream import StreamEndpoint
 from pystack.stack.tcp import TCP, TCPService
 from pystack.stack.timers import Timers
 from pystack.stack.udp import UDP, UDPService
+from pystack.transport.tcp.cookiecache import CookieCache
+from pystack.transport.tcp.fastopencookie import FastOpenCookies
 from pystack.transport.tcp.isn import ISNGenerator
 from pystack.transport.tcp.syncookie import SYNCookies
 from pystack.units import SECOND, Ns
@@ -71,6 +74,15 @@ class Stack:
         self._udp_ports = Ports(entropy(32), first, last)
         self._tcp_claims = PortClaims(TCP)
         self._udp_claims = PortClaims(UDP)
+        self.fast_open = FastOpenService(
+            self.config.fast_open,
+            FastOpenCookies(entropy(32), self.config.fast_open_key_period),
+            CookieCache(
+                self.config.fast_open_cache_limit, self.config.fast_open_cache_lifetime, self.config.fast_open_pause
+            ),
+            self.memory,
+            self.counters,
+        )
         self.tcp = TCPService(
             self.network,
             self.timers,
@@ -80,6 +92,7 @@ class Stack:
             self._tcp_claims,
             ISNGenerator(entropy(32)),
             SYNCookies(entropy(32)),
+            self.fast_open,
             self.config,
         )
         self.udp = UDPService(self.network, self.counters)

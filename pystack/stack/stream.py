@@ -1,7 +1,19 @@
 """The TCP socket: connect, listen, accept, send and receive, without waiting."""
 
 import socket
-from errno import EAGAIN, EALREADY, EINVAL, EISCONN, ENETUNREACH, ENOENT, ENOTCONN, EPIPE
+from collections.abc import Callable
+from errno import (
+    EAGAIN,
+    EALREADY,
+    EINPROGRESS,
+    EINVAL,
+    EISCONN,
+    ENETUNREACH,
+    ENOENT,
+    ENOTCONN,
+    EOPNOTSUPP,
+    EPIPE,
+)
 from ipaddress import ip_address
 from socket import MSG_OOB, MSG_PEEK, SHUT_RD, SHUT_RDWR, SHUT_WR, SOCK_STREAM, SocketKind
 from typing import TYPE_CHECKING, ClassVar
@@ -18,6 +30,7 @@ from pystack.stack.linuxinfo import tcp_info
 from pystack.stack.options import OptionKey
 from pystack.stack.streamoptions import SETTINGS, deferral
 from pystack.transport.tcp.connection import TCPConnection
+from pystack.transport.tcp.fastopen import FastOpenMode
 from pystack.transport.tcp.info import TCPInfo
 from pystack.transport.tcp.state import State
 from pystack.units import Ns
@@ -29,7 +42,6 @@ __all__ = ["StreamEndpoint"]
 
 PEEK, URGENT = int(MSG_PEEK), int(MSG_OOB)  # plain: the "&" of an IntFlag is Python code
 MORE = int(getattr(socket, "MSG_MORE", 0x8000))
-_OPENING = (State.LISTEN, State.SYN_SENT, State.SYN_RECEIVED)
 
 
 class StreamEndpoint(Endpoint):
@@ -40,6 +52,8 @@ class StreamEndpoint(Endpoint):
         options.REUSEADDR: 0,
         options.LINGER: options.LINGER_OFF,
         options.OOBINLINE: 0,
+        options.FASTOPEN: 0,
+        options.FASTOPEN_CONNECT: 0,
     }
 
     def __init__(self, stack: "Stack", flow: Flow | None = None, version: int | None = None) -> None:
@@ -66,13 +80,47 @@ class StreamEndpoint(Endpoint):
         )
 
     def connect(self, address: Address, now: Ns) -> None:
-        """Send the SYN; `try_connected` tells how it went. Raises what no packet is needed for: ENETUNREACH,
-        EADDRNOTAVAIL, EADDRINUSE, EISCONN, EALREADY."""
+        """Send the SYN; `try_connected` tells how it went. With TCP_FASTOPEN_CONNECT, where a cookie is known, it
+        leaves with the first data. Raises what no packet is needed for: ENETUNREACH, EADDRNOTAVAIL, EADDRINUSE,
+        EISCONN, EALREADY."""
+        self._open(address, now, fast=bool(self.option(options.FASTOPEN_CONNECT)))
+
+    def opening_send(self, data: Buffer, address: Address, *, waits: bool) -> Callable[[Ns], int | None]:
+        """The attempt that is `sendto` with MSG_FASTOPEN (RFC 7413 appendix A.1): connect, with `data` in the SYN where
+        a cookie is known. It answers with the octets taken: at once, or if it `waits`, after the handshake, when it
+        sends what could not leave before. Without `waits` and a cookie it raises EINPROGRESS: send it again later.
+
+        It raises as `connect`, and EOPNOTSUPP where `StackConfig.fast_open` does not allow it."""
+        octets = memoryview(data).cast("B")
+        taken: int | None = None
+
+        def attempt(now: Ns) -> int | None:
+            nonlocal taken
+            if taken is None:
+                self._check_fast_open()
+                taken = self._open(address, now, fast=True, data=octets)
+                if not waits:
+                    if taken:
+                        return taken
+                    raise os_error(EINPROGRESS, "no Fast Open cookie is known: send it again once connected")
+            if self.try_connected(now) is None:
+                return None
+            return taken or self.try_send(octets, now)
+
+        return attempt
+
+    def _check_fast_open(self) -> None:
+        allowed = FastOpenMode.CLIENT | FastOpenMode.CLIENT_WITHOUT_COOKIE
+        if not self._stack.config.fast_open & allowed:
+            raise os_error(EOPNOTSUPP, "this stack's fast_open setting does not allow clients to use TCP Fast Open")
+
+    def _open(self, address: Address, now: Ns, *, fast: bool, data: memoryview | None = None) -> int:
+        """Connect; without `data` a fast SYN waits for some. The octets of `data` that were taken."""
         self._check_open()
         if self._listening is not None:
             raise os_error(EISCONN, "the socket listens")
         if self._flow is not None:
-            opening = self._flow.connection.state in _OPENING
+            opening = self._flow.connection.opening and not self._flow.connection.deferred
             raise os_error(EALREADY if opening else EISCONN, "a socket connects once; make a new one")
         remote, port = self._octets(address[0]), check_port(address[1])
         source, local_port = (self._binding.address, self._binding.port) if self._binding else (self._any, None)
@@ -80,13 +128,21 @@ class StreamEndpoint(Endpoint):
             raise os_error(ENETUNREACH, f"{address_text(remote)} is a group; TCP connects to one host")
         target = remote or self._stack.loopback(source)
         path = self._stack.network.path(target, source or None, route=self._settings.route)
-        self._adopt(self._stack.tcp.open(path, local_port, port, self._settings, now))
+        fast_open = None
+        if fast:
+            fast_open = self._stack.fast_open.active(path, port, now, cookieless=self._settings.cookieless)
+        if fast_open is None or not fast_open.mss:
+            data = None
+        elif data is None:
+            fast_open.waits = True
+        self._adopt(self._stack.tcp.open(path, local_port, port, self._settings, now, fast_open, data or b""))
+        return self.unsent if data is not None else 0
 
     def try_connected(self, now: Ns) -> bool | None:
         """True once the handshake is done, None before; raises why it failed."""
         flow = self._need_flow()
-        if flow.connection.state in _OPENING:
-            return None
+        if flow.connection.opening:
+            return True if flow.connection.deferred else None
         if flow.connection.state is State.CLOSED and flow.connection.error is not None:
             self._error_told = True
             raise flow.connection.error.with_traceback(None)
@@ -106,6 +162,7 @@ class StreamEndpoint(Endpoint):
                 binding.address, binding.port, max(backlog, 0), self._settings, self._advance
             )
             binding.listening = True
+            self._listening.queues.fast_opens.limit = self.option(options.FASTOPEN)
         else:
             self._listening.queues.backlog = min(max(backlog, 0), self._stack.config.max_backlog)
 
@@ -204,7 +261,7 @@ class StreamEndpoint(Endpoint):
     def _nothing_to_read(self, flow: Flow) -> bool:
         """Whether data may still come. Raises the connection's error."""
         connection = flow.connection
-        if connection.state in _OPENING:
+        if connection.opening:
             return True
         if connection.error is not None and not self._read_shut:
             self._error_told = True
@@ -247,7 +304,7 @@ class StreamEndpoint(Endpoint):
         if self._flow is None:
             return True
         connection = self._flow.connection
-        if connection.state in _OPENING:
+        if connection.opening:
             return False
         if connection.eof or self._read_shut or connection.state is State.CLOSED:
             return True
@@ -339,7 +396,7 @@ class StreamEndpoint(Endpoint):
     @override
     def getpeername(self) -> tuple[str, int]:
         flow = self._need_flow()
-        if flow.connection.state in _OPENING or flow.connection.state is State.CLOSED:
+        if flow.connection.opening or flow.connection.state is State.CLOSED:
             raise os_error(ENOTCONN, "the socket is not connected")
         address, port = flow.remote
         return address_text(address), port
@@ -380,6 +437,10 @@ class StreamEndpoint(Endpoint):
             self._change(evolve(self._settings, ttl=value))
         elif key == options.TOS:
             self._change(evolve(self._settings, tos=value))
+        elif key == options.FASTOPEN_NO_COOKIE:
+            self._change(evolve(self._settings, cookieless=bool(value)))
+        elif key in (options.FASTOPEN, options.FASTOPEN_CONNECT):
+            self._set_fast_open(key, value)
         elif key == options.DEFER_ACCEPT:
             self._change(evolve(self._settings, defer_accept=deferral(value)))
         elif key == options.QUICKACK:
@@ -391,12 +452,28 @@ class StreamEndpoint(Endpoint):
         else:
             super()._set_option(key, value)
 
+    def _set_fast_open(self, key: OptionKey, value: int) -> None:
+        """Raises EINVAL on a socket that has, or had, a connection, and as `opening_send`."""
+        if self._flow is not None:
+            raise os_error(EINVAL, "TCP Fast Open must be asked for before the connection")
+        if key == options.FASTOPEN_CONNECT:
+            self._check_fast_open()
+            if self._listening is not None:
+                raise os_error(EINVAL, "a listener does not connect")
+        else:
+            value = min(value, self._stack.config.max_backlog)
+            if self._listening is not None:
+                self._listening.queues.fast_opens.limit = value
+        super()._set_option(key, value)
+
     @override
     def _get_option(self, key: OptionKey) -> int:
         if key == options.TTL:
             return self._settings.ttl
         if key == options.TOS:
             return self._settings.tos
+        if key == options.FASTOPEN_NO_COOKIE:
+            return int(self._settings.cookieless)
         if key == options.DEFER_ACCEPT:
             return self._settings.defer_accept
         if key == options.QUICKACK:

@@ -7,7 +7,7 @@ from errno import EADDRINUSE, ENOBUFS, EPROTO
 
 from attrs import define, field
 
-from pystack.errors import DecodeError, os_error
+from pystack.errors import DecodeError, PeerReset, os_error
 from pystack.link.base import Checksum
 from pystack.net.errors import PathError
 from pystack.net.family import family_of
@@ -19,6 +19,7 @@ from pystack.net.sourceroute import SourceRoute
 from pystack.stack.claims import PortClaims
 from pystack.stack.config import StackConfig
 from pystack.stack.failure import failure_of
+from pystack.stack.fastopen import FastOpenService
 from pystack.stack.flow import (
     DEFAULT_MSS,
     TCP_HEADER,
@@ -34,6 +35,7 @@ from pystack.stack.memory import MemoryBudget
 from pystack.stack.ports import ANY, Ports
 from pystack.stack.timers import Timers
 from pystack.transport.tcp.connection import TCPConnection
+from pystack.transport.tcp.fastopen import ActiveFastOpen, PassiveFastOpen
 from pystack.transport.tcp.isn import ISNGenerator
 from pystack.transport.tcp.listener import HALF_OPEN_FULL, Listener
 from pystack.transport.tcp.segment import ACK, RST, SYN, Segment, reset_for
@@ -54,8 +56,6 @@ QUANTUM = 32
 GUARANTEED = 4096
 """Octets that a connection may hold however short memory is, so that each makes progress (Linux's tcp_rmem minimum)."""
 
-_HANDSHAKE = (State.LISTEN, State.SYN_SENT, State.SYN_RECEIVED)
-
 
 @define(eq=False)
 class TCPService:
@@ -67,6 +67,7 @@ class TCPService:
     claims: PortClaims
     numbers: ISNGenerator
     cookies: SYNCookies
+    fast_open: FastOpenService
     config: StackConfig
     _flows: dict[bytes, Flow] = field(init=False, factory=dict)
     _lingering: dict[bytes, Lingering] = field(init=False, factory=dict)
@@ -82,8 +83,18 @@ class TCPService:
 
     # --- what endpoints ask for
 
-    def open(self, path: Path, local_port: int | None, remote_port: int, settings: Settings, now: Ns) -> Flow:
-        """Active open: the SYN is sent. `local_port` None: an ephemeral one. Raises EADDRINUSE, EADDRNOTAVAIL."""
+    def open(
+        self,
+        path: Path,
+        local_port: int | None,
+        remote_port: int,
+        settings: Settings,
+        now: Ns,
+        fast_open: ActiveFastOpen | None = None,
+        data: bytes | memoryview = b"",
+    ) -> Flow:
+        """Active open: the SYN is sent, unless `fast_open` lets it wait for data. `data` is queued before. `local_port`
+        None: an ephemeral one. Raises EADDRINUSE, EADDRNOTAVAIL."""
         if len(self._flows) >= self.config.connection_limit:
             raise os_error(ENOBUFS, "this stack has as many connections as connection_limit allows")
         if local_port is None:
@@ -92,7 +103,9 @@ class TCPService:
         elif not self._take(path, local_port, remote_port, ephemeral=False):
             raise os_error(EADDRINUSE, f"port {local_port} is in use towards the same destination")
         flow = self._new_flow(path, local_port, remote_port, settings, now)
-        flow.connection.connect(now)
+        flow.connection.connect(now, fast_open)
+        if data:
+            flow.connection.send(data, now)
         self.push(flow, now)
         return flow
 
@@ -233,9 +246,13 @@ class TCPService:
             if refusal == HALF_OPEN_FULL and self.config.syn_cookies:
                 self._answer_with_cookie(listening, key, segment, packet, now)
             return
-        flow = self._open_passively(listening, key, packet, None, now)
+        fast_open = self.fast_open.passive(listening, segment, packet, now, cookieless=listening.settings.cookieless)
+        flow = self._open_passively(listening, key, packet, None, now, fast_open)
         if flow is not None:
             flow.connection.on_segment(segment, now)
+            if flow.connection.fast_opened:
+                self.counters["tcp.fast_open_accepted"] += 1
+                listening.queues.fast_opens.begin()
             self._touch(flow)
 
     def _answer_with_cookie(
@@ -278,7 +295,13 @@ class TCPService:
         return True
 
     def _open_passively(
-        self, listening: ListeningPort, key: bytes, packet: IPPacket, iss: int | None, now: Ns
+        self,
+        listening: ListeningPort,
+        key: bytes,
+        packet: IPPacket,
+        iss: int | None,
+        now: Ns,
+        fast_open: PassiveFastOpen | None = None,
     ) -> Flow | None:
         """A connection in LISTEN for what `packet` brings, in place of one in TIME-WAIT, if there is one: it then
         begins beyond the old one's numbers (MAY-2). None: there is no way back."""
@@ -295,7 +318,7 @@ class TCPService:
         flow.passive = True
         flow.listener = listening
         listening.queues.opening(key, flow)
-        flow.connection.listen()
+        flow.connection.listen(fast_open)
         return flow
 
     @property
@@ -408,8 +431,8 @@ class TCPService:
             return
         connection = flow.connection
         state = connection.state
-        if flow.listener is not None and state not in _HANDSHAKE:
-            self._leave_handshake(flow, now)
+        if flow.listener is not None:
+            self._follow_handshake(flow, flow.listener, now)
         if state is State.CLOSED:
             if not flow.queued:
                 self._remove(flow)
@@ -450,9 +473,23 @@ class TCPService:
         flow.orphan = True
         self._orphans[flow] = None
 
-    def _leave_handshake(self, flow: Flow, now: Ns) -> None:
-        listening = flow.listener
-        assert listening is not None
+    def _follow_handshake(self, flow: Flow, listening: ListeningPort, now: Ns) -> None:
+        """Let the listener's queues follow. With Fast Open the user may accept before the handshake is done."""
+        connection, queues = flow.connection, listening.queues
+        synchronized = connection.snd_una > connection.iss
+        closed = connection.state is State.CLOSED
+        if not connection.fast_opened:
+            if synchronized or closed:
+                self._leave_handshake(flow, listening, now)
+            return
+        if queues.established(flow.key):
+            listening.on_progress(now)
+        if synchronized or closed:
+            reset = not synchronized and isinstance(connection.error, PeerReset)
+            queues.fast_opens.end(reset=reset, now=now)
+            flow.listener = None
+
+    def _leave_handshake(self, flow: Flow, listening: ListeningPort, now: Ns) -> None:
         connection = flow.connection
         if connection.state is State.CLOSED:
             listening.queues.forget(flow.key)

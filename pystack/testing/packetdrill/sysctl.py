@@ -74,7 +74,6 @@ _TCP: dict[str, _Setting] = {
     "net.ipv4.tcp_fin_timeout": _number("fin_wait_2", unit=SECOND),
     "net.ipv4.tcp_rto_min_us": _number("min_rto", unit=US),
     "net.ipv4.tcp_rto_max_ms": _number("max_rto", unit=MS),
-    "net.ipv4.tcp_fastopen": _number("fast_open"),
     "net.ipv4.tcp_rmem": _buffer("receive_buffer", "receive_buffer_max"),
     "net.ipv4.tcp_wmem": _buffer("send_buffer", "send_buffer_max"),
     "net.inet.tcp.rfc1323": _switch("timestamps", "window_scaling"),
@@ -90,6 +89,7 @@ _TCP: dict[str, _Setting] = {
     "net.inet.tcp.finwait2_timeout": _number("fin_wait_2", unit=MS),
 }
 _STACK: dict[str, _Setting] = {
+    "net.ipv4.tcp_fastopen": lambda text: {"fast_open": int(text, 0)},
     "net.ipv4.tcp_max_syn_backlog": _number("half_open_limit"),
     "net.core.somaxconn": _number("max_backlog"),
     "net.ipv4.tcp_max_tw_buckets": _number("time_wait_limit"),

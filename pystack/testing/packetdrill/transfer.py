@@ -9,6 +9,7 @@ from pystack.testing.packetdrill.constants import CONSTANTS
 from pystack.testing.packetdrill.descriptors import DONTWAIT, Answer, Descriptor, Descriptors, compared_address
 from pystack.testing.packetdrill.script import Call, Expression, Group
 from pystack.testing.packetdrill.values import Unsupported, buffer_octets, number, socket_address
+from pystack.transport.tcp.state import State
 from pystack.units import Ns
 
 __all__ = ["Transfers"]
@@ -51,11 +52,27 @@ class Transfers(Descriptors):
         if isinstance(endpoint, DatagramEndpoint):
             return self._send_datagram(descriptor, endpoint, size, address, flags, now)
         assert isinstance(endpoint, StreamEndpoint)
-        if flags & _FASTOPEN:
-            raise Unsupported("MSG_FASTOPEN: this stack does not open a connection by sending")
         waits = descriptor.blocking and not flags & DONTWAIT
+        if flags & _FASTOPEN and address is not None and address != 0:
+            target = socket_address(address, self.remote)
+            return self._open_by_sending(descriptor, endpoint, size, target, waits, now)
         attempt = _sending(endpoint, size, flags & ~_NOT_PASSED_ON, waits=waits)
         return self.wait(descriptor, attempt, now, timeout=descriptor.send_timeout, flags=flags)
+
+    def _open_by_sending(
+        self, descriptor: Descriptor, endpoint: StreamEndpoint, size: int, target: tuple[str, int], waits: bool, now: Ns
+    ) -> Operation[Answer]:
+        opening = endpoint.opening_send(bytes(size), target, waits=waits)
+
+        def attempt(when: Ns) -> Answer | None:
+            try:
+                taken = opening(when)
+            finally:
+                if endpoint.state is not State.CLOSED:
+                    self.on_target(endpoint, target)
+            return None if taken is None else Answer(taken)
+
+        return self.wait(descriptor, attempt, now, timeout=descriptor.send_timeout, flags=0)
 
     def _send_datagram(
         self,

@@ -8,6 +8,7 @@ from typing_extensions import Buffer
 from pystack.errors import PeerReset, os_error
 from pystack.transport.tcp.acknowledgment import Acknowledgment
 from pystack.transport.tcp.ecn import CE
+from pystack.transport.tcp.fastopen import ActiveFastOpen
 from pystack.transport.tcp.recvbuffer import cut
 from pystack.transport.tcp.segment import ACK, CWR, ECE, FIN, PSH, RST, SYN, URG, Segment, reset_for
 from pystack.transport.tcp.state import Got, State
@@ -107,6 +108,10 @@ class Arrival(Acknowledgment):
             self._window.initial_field()  # what our SYN-ACK will offer: text behind the SYN is within it
             self._move(Got.SYN)
             self._output_due = True
+            if self.fast_opened:
+                self._begin_congestion()
+            elif self._fast_open is not None:  # RFC 7413 section 4.2.2: only the SYN is acknowledged
+                return
             self._process_content(seg, self.irs, now)
 
     def _in_syn_sent(self, seg: Segment, now: Ns) -> None:
@@ -127,7 +132,10 @@ class Arrival(Acknowledgment):
         self._learn_from_syn(seg, now)
         if acknowledged:
             self._move(Got.SYN_ACK)
-            self._synchronized(seg, self.irs, unwrap(seg.ack, self.snd_una), now)
+            ack = unwrap(seg.ack, self.snd_una)
+            self._synchronized(seg, self.irs, ack, now)
+            if isinstance(self._fast_open, ActiveFastOpen):
+                self._fast_open.on_syn_ack(seg.fast_open, self._peer_mss, ack - self.iss - 1, now)
             self._ack_due = self._output_due = True
             self._process_content(seg, self.irs, now)
         else:
@@ -187,14 +195,18 @@ class Arrival(Acknowledgment):
             self._ecn.agree(self.iss + 1)
 
     def _synchronized(self, seg: Segment, seq: int, ack: int, now: Ns) -> None:
-        """Our SYN is acknowledged: the connection carries data from now on."""
-        self._begin_congestion()
+        """Our SYN is acknowledged: the connection carries data from now on. What the SYN carried and the peer did not
+        take goes again, which says nothing of congestion."""
+        if not self.fast_opened:
+            self._begin_congestion()
         if self._syn_retransmits > 1:  # RFC 6928 section 2
             self.congestion.cwnd = self.snd_mss
         self._cwnd_limited = False
         self._take_watched_ack(seg, ack, now)
         if self._syn_retransmits:
             self._rtt.restart(_RTO_AFTER_SYN_LOSS)  # RFC 6298 (5.7)
+        if self._board and isinstance(self._fast_open, ActiveFastOpen):
+            self._lose_all()
         self._grow_send_buffer()
         self._arm_keepalive()
 
@@ -299,7 +311,9 @@ class Arrival(Acknowledgment):
             self._watchful = True
         if self.snd_una == self.iss < ack:  # closed by the user in SYN-RECEIVED
             self._synchronized(seg, seq, ack, now)
-        self._take_ack(seg, seq, ack, now)
+            self._update_window(seg, seq, ack, now)
+        else:
+            self._take_ack(seg, seq, ack, now)
         if self._fin_sent and ack == self.snd_nxt:
             return self._on_fin_acked(now)
         return True

@@ -9,6 +9,7 @@ from pystack.errors import StateError, os_error
 from pystack.transport.tcp.arrival import Arrival
 from pystack.transport.tcp.config import QUICK_ACKS, TCPConfig
 from pystack.transport.tcp.congestion.base import INFINITE
+from pystack.transport.tcp.fastopen import ActiveFastOpen, PassiveFastOpen
 from pystack.transport.tcp.info import TCPInfo
 from pystack.transport.tcp.selective import Phase
 from pystack.transport.tcp.state import TRANSITIONS, Got, State
@@ -20,6 +21,7 @@ from pystack.wire.seq import unwrap
 __all__ = ["TCPConnection"]
 
 _SYNCHRONIZING = (State.SYN_SENT, State.SYN_RECEIVED)
+_OPENING = (State.LISTEN, *_SYNCHRONIZING)
 _SENDING = (State.SYN_SENT, State.SYN_RECEIVED, State.ESTABLISHED, State.CLOSE_WAIT)
 _RECEIVING = (State.ESTABLISHED, State.FIN_WAIT_1, State.FIN_WAIT_2)
 _RESETTING = (State.SYN_RECEIVED, State.ESTABLISHED, State.FIN_WAIT_1, State.FIN_WAIT_2, State.CLOSE_WAIT)
@@ -35,20 +37,24 @@ class TCPConnection(Arrival):
 
     __slots__ = ()
 
-    def connect(self, now: Ns) -> None:
-        """Active OPEN: a SYN waits in `take_output`. Raises `StateError` unless CLOSED and unused, or LISTEN."""
+    def connect(self, now: Ns, fast_open: ActiveFastOpen | None = None) -> None:
+        """Active OPEN: a SYN waits in `take_output`; what is sent before it is taken may leave with it, as `fast_open`
+        says. Raises `StateError` unless CLOSED and unused, or LISTEN."""
         if self.error is not None or self._active or (self.state, Got.ACTIVE_OPEN) not in TRANSITIONS:
             raise StateError(f"connect() in {self.state}: make a new TCPConnection")
         self._active = True
+        self._fast_open = fast_open
         self._output_due = True
         self._last_heard = now
         self._wait_for_progress(now)
         self._move(Got.ACTIVE_OPEN)
 
-    def listen(self) -> None:
-        """Passive OPEN: wait for one SYN. Raises `StateError` unless CLOSED and unused."""
+    def listen(self, fast_open: PassiveFastOpen | None = None) -> None:
+        """Passive OPEN: wait for one SYN. `fast_open`: what its Fast Open option deserves. Raises `StateError` unless
+        CLOSED and unused."""
         if self.error is not None or self._active or (self.state, Got.PASSIVE_OPEN) not in TRANSITIONS:
             raise StateError(f"listen() in {self.state}: make a new TCPConnection")
+        self._fast_open = fast_open
         self._move(Got.PASSIVE_OPEN)
 
     def send(self, data: Buffer, now: Ns, *, urgent: bool = False, more: bool = False) -> int:
@@ -84,7 +90,14 @@ class TCPConnection(Arrival):
         """Whether a blocked sender should wake: a third of the buffer is free, as in Linux, or `send` would raise."""
         if self.error is not None or self.state not in _SENDING or self._fin_due:
             return True
-        return self.state not in _SYNCHRONIZING and 3 * self._send.space >= self._send.limit
+        if self.state in _SYNCHRONIZING and not (self.fast_opened or self.deferred):
+            return False
+        return 3 * self._send.space >= self._send.limit
+
+    @property
+    def opening(self) -> bool:
+        """The handshake goes on, and the user has to wait for its end."""
+        return self.state in _OPENING and not self.fast_opened
 
     @property
     def unacknowledged(self) -> int:
@@ -95,7 +108,8 @@ class TCPConnection(Arrival):
     def unsent(self) -> int:
         """Those of them that have never left, or wait to leave again."""
         board = self._board
-        return self.unacknowledged - (board.in_flight + board.sacked if self.snd_una > self.iss else 0)
+        sent = board.in_flight + board.sacked
+        return self.unacknowledged - (sent if self.snd_una > self.iss else max(sent - 1, 0))
 
     def recv(self, size: int, now: Ns) -> bytes:
         """At most `size` octets in order; b"" when none are there: then `eof` and `error` say why."""
@@ -184,7 +198,7 @@ class TCPConnection(Arrival):
         if state is not State.LISTEN and state is not State.SYN_SENT:
             self._fin_due = self._output_due = True
             self._wait_for_progress(now)
-            if state is State.SYN_RECEIVED and len(self._send):
+            if state is State.SYN_RECEIVED and len(self._send) and not self.fast_opened:
                 return  # section 3.10.4: queued until ESTABLISHED
         self._move(Got.CLOSE)
 
@@ -200,6 +214,8 @@ class TCPConnection(Arrival):
         Hard errors end a connection that is being opened; in synchronized states every error is only kept, to be the
         errno of a later timeout (RFC 5927 section 5.2): docs/deviations.md.
         """
+        if self.state is State.SYN_SENT and isinstance(self._fast_open, ActiveFastOpen):
+            self._fast_open.on_silence(now)
         if hard and self.state in _SYNCHRONIZING:
             self._fail(Got.UNREACHABLE, os_error(code))
         else:
@@ -215,7 +231,10 @@ class TCPConnection(Arrival):
         if mss == self._path_mss and ip_options == self._ip_options:
             return
         self._path_mss, self._ip_options = mss, ip_options
-        if self.snd_una == self.iss:
+        if self.snd_una == self.iss and not self.fast_opened:
+            if self._board.longest > mss:  # data that left with the SYN: the SYN goes again alone
+                self._lose_all()
+                self._output_due = True
             return
         before = self.snd_mss
         self._choose_mss()
@@ -297,7 +316,7 @@ class TCPConnection(Arrival):
         self._receive.drop_out_of_order()
 
     def info(self) -> TCPInfo:
-        rtt, congestion, board = self._rtt, self.congestion, self._board
+        rtt, congestion, board, fast_open = self._rtt, self.congestion, self._board, self._fast_open
         return TCPInfo(
             state=self.state,
             snd_mss=self.snd_mss,
@@ -336,6 +355,7 @@ class TCPConnection(Arrival):
             probes=self._probes,
             total_retransmits=self._total_retransmits,
             soft_error=self.soft_error,
+            syn_data=self.fast_opened or (isinstance(fast_open, ActiveFastOpen) and fast_open.acknowledged),
             segments_in=self._segments_in,
             segments_out=self._segments_out,
             data_segments_in=self._data_segments_in,

@@ -73,6 +73,8 @@ class TCPInfo:
     """Segments sent more than once."""
     soft_error: int | None
     """errno of the last path error that did not end the connection, until the next progress."""
+    syn_data: bool
+    """Data in the SYN was acknowledged by the SYN-ACK (RFC 7413): the peer's by ours, or ours by the peer's."""
     segments_in: int
     segments_out: int
     """As on the wire: the parts of super-segments are counted."""

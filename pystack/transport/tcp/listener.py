@@ -5,12 +5,41 @@ from typing import Generic, TypeVar
 
 from attrs import define, field
 
-__all__ = ["ACCEPT_QUEUE_FULL", "HALF_OPEN_FULL", "Listener"]
+from pystack.units import SECOND, Ns
+
+__all__ = ["ACCEPT_QUEUE_FULL", "HALF_OPEN_FULL", "Listener", "PendingFastOpens"]
 
 ACCEPT_QUEUE_FULL = "tcp.accept_queue_full"
 HALF_OPEN_FULL = "tcp.half_open_full"
 
 C = TypeVar("C")
+
+_RESET_COUNTS_FOR: Ns = 60 * SECOND
+
+
+@define(eq=False)
+class PendingFastOpens:
+    """PendingFastOpenRequests of RFC 7413 section 4.2: connections whose data counted before their handshake was done.
+    One that was reset goes on to count for a while (section 5.1): a flood with stolen cookies gains nothing by it."""
+
+    limit: int = 0
+    """Above it SYNs are ordinary ones; 0: all are."""
+    _pending: int = field(init=False, default=0)
+    _reset: deque[Ns] = field(init=False, factory=deque)
+
+    def has_room(self, now: Ns) -> bool:
+        while self._reset and self._reset[0] <= now:
+            self._reset.popleft()
+        return self._pending + len(self._reset) < self.limit
+
+    def begin(self) -> None:
+        self._pending += 1
+
+    def end(self, *, reset: bool, now: Ns) -> None:
+        """The handshake is done, or came to nothing."""
+        self._pending -= 1
+        if reset:
+            self._reset.append(now + _RESET_COUNTS_FOR)
 
 
 @define(eq=False)
@@ -25,6 +54,7 @@ class Listener(Generic[C]):
     half_open_limit: int
     _half_open: dict[bytes, C] = field(init=False, factory=dict)
     _ready: deque[C] = field(init=False, factory=deque)
+    fast_opens: PendingFastOpens = field(init=False, factory=PendingFastOpens)
 
     @property
     def refusal(self) -> str:
@@ -43,11 +73,13 @@ class Listener(Generic[C]):
         """A handshake has begun."""
         self._half_open[key] = connection
 
-    def established(self, key: bytes) -> None:
-        """The handshake of `key` is done: it waits for `accept`."""
+    def established(self, key: bytes) -> bool:
+        """The handshake of `key` is done, or need not be (Fast Open): it waits for `accept`. False: it did before."""
         connection = self._half_open.pop(key, None)
-        if connection is not None:
-            self._ready.append(connection)
+        if connection is None:
+            return False
+        self._ready.append(connection)
+        return True
 
     def forget(self, key: bytes) -> None:
         """The handshake of `key` came to nothing."""

@@ -1,6 +1,7 @@
 """What may be sent now: acknowledgements, what was lost, new data as far as windows, Nagle and SWS avoidance let."""
 
 from pystack.transport.tcp.ecn import ECT0
+from pystack.transport.tcp.fastopen import ActiveFastOpen, PassiveFastOpen
 from pystack.transport.tcp.scoreboard import Range
 from pystack.transport.tcp.segment import ACK, CWR, ECE, FIN, PSH, SYN, URG, Segment
 from pystack.transport.tcp.selective import Phase
@@ -46,6 +47,9 @@ class Output(TransmissionControlBlock):
             if self.snd_una == self.iss:
                 if len(out) < limit:
                     self._send_syn(out, now, limit)
+                if self.fast_opened and self._snd_end > self.snd_nxt and not self._board.lost and len(out) < limit:
+                    self._send_new(out, now, limit, tso)
+                    self._timers.loss = NEVER  # the timer of the SYN-ACK watches over what follows it
             else:
                 holding_back = self._frto.holds_back
                 if (self._recovery.resend or self._board.lost) and not holding_back:
@@ -68,8 +72,13 @@ class Output(TransmissionControlBlock):
         return out
 
     def _send_syn(self, out: list[Segment], now: Ns, limit: int) -> None:
-        """Our SYN, with our options, alone or with the ACK of the peer's."""
+        """Our SYN, with our options, alone or with the ACK of the peer's. The first one may carry Fast Open's cookie
+        and data; it goes again without them (RFC 7413 section 4.2.2)."""
+        fast_open = None
         if self.snd_nxt == self.iss:
+            if self.deferred and not len(self._send):
+                return
+            fast_open = self._fast_open
             self._board.on_sent(self.iss, self.iss + 1, 1, now)
             self.snd_nxt = self.iss + 1
         else:
@@ -93,11 +102,27 @@ class Output(TransmissionControlBlock):
             syn.window_scale = self._window.wanted_shift
         if self._timestamps:
             syn.ts_val, syn.ts_ecr = wrap(now // MS + self._ts_offset), 0 if first else self._ts_recent
+        if isinstance(fast_open, PassiveFastOpen):
+            syn.fast_open = fast_open.option
+        elif fast_open is not None and first:
+            syn.fast_open = fast_open.option
+            self._load(syn, fast_open, now)
         out.append(syn)
         if self._timers.retransmit == NEVER:
             self._timers.retransmit = now + self._rtt.rto
         if len(out) < limit:
             self._send_early_fin(out, now)
+
+    def _load(self, syn: Segment, fast_open: ActiveFastOpen, now: Ns) -> None:
+        """Put data into the SYN, as much as the server takes (RFC 7413 section 4.1.3)."""
+        start = self.snd_nxt
+        size = min(len(self._send), min(fast_open.mss, self._path_mss) - syn.options_octets)
+        if size <= 0:
+            return
+        syn.payload, syn.length = self._send.slices(start, size), size
+        fast_open.sent = size
+        self._board.on_sent(start, start + size, size, now)
+        self.snd_nxt += size
 
     def _ecn_offer(self, first: bool) -> int:
         """The flags that offer ECN, or accept it (RFC 3168 section 6.1.1). A SYN that went unanswered goes again

@@ -7,9 +7,11 @@ from attrs import define
 from typing_extensions import Buffer
 
 from pystack.errors import DecodeError
+from pystack.transport.tcp.fastopen import is_valid_option
 from pystack.wire.tcp import (
     SACK,
     TCP,
+    FastOpen,
     MaximumSegmentSize,
     NoOperation,
     SACKPermitted,
@@ -63,6 +65,8 @@ class Segment:
     sack: tuple[tuple[int, int], ...] = ()
     ecn: int = 0
     """The ECN field of the IP header around it (RFC 3168 section 5)."""
+    fast_open: bytes | None = None
+    """The cookie of a SYN, empty in order to ask for one; None: no option (RFC 7413 section 4.1.1)."""
 
     @classmethod
     def from_bytes(cls, buffers: tuple[Buffer, ...], gso_size: int = 0) -> Self:
@@ -98,11 +102,18 @@ class Segment:
                     self.sack_permitted = True
                 case SACK():
                     self.sack = option.blocks
+                case FastOpen(cookie) if self.flags & SYN and is_valid_option(cookie):
+                    self.fast_open = cookie
 
     @property
     def sack_octets(self) -> int:
         """What the SACK option takes of a full segment, padding counted."""
         return 4 + 8 * len(self.sack) if self.sack else 0
+
+    @property
+    def options_octets(self) -> int:
+        """What the options of a SYN take, padding counted."""
+        return len(pack_options(self._options()))
 
     def header_bytes(self, src_port: int, dst_port: int) -> bytes:
         """The TCP header with its options, checksum 0. MSS, window scale and SACK-permitted are for SYNs only."""
@@ -128,7 +139,7 @@ class Segment:
         return TCP.pack(src_port, dst_port, self.seq, self.ack, word, self.window, 0, self.urgent)
 
     def _options(self) -> list[TCPOption]:
-        """In Linux's order, each aligned by NOPs in front."""
+        """In Linux's order, each aligned by NOPs in front, but for the last one."""
         options: list[TCPOption] = []
         if self.mss is not None:
             options.append(MaximumSegmentSize(self.mss))
@@ -141,6 +152,9 @@ class Segment:
             options += [NoOperation(), WindowScale(self.window_scale)]
         if self.sack:
             options += [NoOperation(), NoOperation(), SACK(self.sack)]
+        if self.fast_open is not None:
+            options.append(FastOpen(self.fast_open))
+            options += [NoOperation()] * (-(2 + len(self.fast_open)) % 4)
         return options
 
     def __repr__(self) -> str:

@@ -10,6 +10,7 @@ from pystack.errors import os_error
 from pystack.transport.tcp.config import TCPConfig
 from pystack.transport.tcp.congestion import CONGESTION_CONTROLS, CongestionControl
 from pystack.transport.tcp.ecn import ECN
+from pystack.transport.tcp.fastopen import ActiveFastOpen, PassiveFastOpen
 from pystack.transport.tcp.frto import ForwardRto
 from pystack.transport.tcp.rack import ReorderingWindow
 from pystack.transport.tcp.recovery import FastRecovery
@@ -57,6 +58,7 @@ class TransmissionControlBlock:
         "_doubled_acks",
         "_dsacks",
         "_ecn",
+        "_fast_open",
         "_fin_due",
         "_frto",
         "_ip_options",
@@ -212,6 +214,7 @@ class TransmissionControlBlock:
         self._frto = ForwardRto()
         self._undo = Undo()
         self._ecn = ECN()
+        self._fast_open: ActiveFastOpen | PassiveFastOpen | None = None
         self._begin_congestion()
 
         self._active = False
@@ -259,6 +262,19 @@ class TransmissionControlBlock:
     def rcv_wnd(self) -> int:
         """Octets the peer may still send: to the right edge that was promised."""
         return self._window.edge - self._receive.nxt
+
+    @property
+    def fast_opened(self) -> bool:
+        """The server's side of a connection whose SYN brought a valid cookie: the user reads and sends from
+        SYN-RECEIVED on (RFC 7413 section 4.2.2)."""
+        return isinstance(self._fast_open, PassiveFastOpen) and self._fast_open.accepted
+
+    @property
+    def deferred(self) -> bool:
+        """The SYN has not left: it waits for the user's first data."""
+        fast_open = self._fast_open
+        unsent = self.snd_nxt == self.iss and self.state is State.SYN_SENT
+        return unsent and isinstance(fast_open, ActiveFastOpen) and fast_open.waits
 
     @property
     def _snd_end(self) -> int:

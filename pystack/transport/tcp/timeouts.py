@@ -1,5 +1,6 @@
 """What each timer does when it expires (RFC 9293 sections 3.8 and 3.10.8, RFC 6298)."""
 
+from pystack.transport.tcp.fastopen import ActiveFastOpen
 from pystack.transport.tcp.lossrecovery import LossRecovery
 from pystack.transport.tcp.segment import ACK
 from pystack.transport.tcp.state import Got, State
@@ -55,6 +56,8 @@ class Timeouts(LossRecovery):
         self._troubled = True
         self._retransmits += 1
         synchronizing = self.snd_una == self.iss
+        if synchronizing and isinstance(self._fast_open, ActiveFastOpen):
+            self._fast_open.on_silence(now)
         limit = self.config.syn_retries if synchronizing else self.config.retries2
         if self._retransmits > limit and (synchronizing or not self.config.user_timeout):
             self._fail(Got.TIMEOUT, self._timed_out())
