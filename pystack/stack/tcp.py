@@ -264,10 +264,10 @@ class TCPService:
             return
         local_port, remote_port = ports_of(key)
         connection = self._new_connection(path, local_port, remote_port, listening.settings, 0, now)
-        connection.listen()
+        connection.listen(PassiveFastOpen(None, accepted=False))  # what is not remembered is not acknowledged
         connection.on_segment(syn, now)
         for syn_ack in connection.take_output(now, 1):
-            self.cookies.answer(key, syn, syn_ack, now)
+            self.cookies.answer(key, syn, syn_ack, now, DEFAULT_MSS[len(path.dst)])
             self._send(
                 syn_ack, path, pseudo_sum(path.src, path.dst, TCP), (local_port, remote_port), listening.settings, now
             )

@@ -18,7 +18,6 @@ SETTINGS = Settings(complete=True, tolerance_percent=0)
 
 
 EXPECTED_TO_FAIL: dict[str, str] = {
-    "close/text_behind_a_fin_is_ignored": "what follows a FIN is answered by an ACK",
     "prr/half_as_many_leave_as_arrive": "PRR counts octets; Linux counts segments and rounds up",
     "sack_recovery/timer_starts_again_with_a_retransmission": "the timer runs on; Linux restarts it",
 }

@@ -146,4 +146,6 @@ SHUTDOWNS: Mapping[int, int] = {0: socket.SHUT_RD, 1: socket.SHUT_WR, 2: socket.
 
 
 def errno_name(code: int | None) -> str:
+    if code == errno.EOPNOTSUPP:  # ENOTSUP is the same number on Linux
+        return "EOPNOTSUPP"
     return errno.errorcode.get(code or 0, str(code))

@@ -9,7 +9,7 @@ from pystack.testing.packetdrill.script import TCPPacket
 from pystack.testing.packetdrill.sent import Sent
 from pystack.wire.seq import wrap
 from pystack.wire.tcp import TCPFlags, TCPHeader
-from pystack.wire.tcp_options import SACK, TCPOption, Timestamps
+from pystack.wire.tcp_options import SACK, FastOpen, TCPOption, Timestamps
 
 __all__ = ["Flow"]
 
@@ -28,6 +28,8 @@ class Flow:
     remote_port: int
     endpoint: Endpoint | None = None
     """The socket, once the script has it."""
+    cookies: tuple[bytes, bytes] | None = field(default=None, init=False)
+    """The Fast Open cookie that the stack takes from this peer: in the script and on the wire."""
     _remote_isn: int | None = field(default=None, init=False)
     _local_isn: int | None = field(default=None, init=False)
     _local_script_isn: int = field(default=0, init=False)
@@ -80,6 +82,8 @@ class Flow:
                 return SACK(tuple((wrap(left + shift), wrap(right + shift)) for left, right in blocks))
             case Timestamps(value, echo):
                 return Timestamps(value, self._echo_to_wire(echo))
+            case FastOpen(cookie) if self.cookies is not None and cookie == self.cookies[0]:
+                return FastOpen(self.cookies[1])
         return option
 
     def _echo_to_wire(self, echo: int) -> int:
@@ -116,6 +120,8 @@ class Flow:
             case Timestamps(value, _):
                 written = next((each for each in expected.options or () if isinstance(each, Timestamps)), None)
                 return option if written is None else evolve(option, value=self._stamp(value, written.value, tick))
+            case FastOpen(cookie) if self.cookies is not None and cookie == self.cookies[1]:
+                return FastOpen(self.cookies[0])
         return option
 
     def _stamp(self, wire: int, script: int, tick: int) -> int:

@@ -212,6 +212,10 @@ class _Run:
 
     def _inject(self, packet: Packet) -> None:
         flow = self.flows.for_inbound(packet)
+        if self.settings.fast_open_cookie:
+            cookies = self.stack.fast_open.cookies
+            real = cookies.make(flow.remote.packed, flow.local.packed, self.sim.now)
+            flow.cookies = bytes.fromhex(self.settings.fast_open_cookie), real
         try:
             self.peer.inject(packet, flow, self.sim.now)
         except ValueError as error:

@@ -50,6 +50,9 @@ class Settings:
     seed: int = 1
     config: StackConfig = field(factory=StackConfig)
     """What the script's sysctl commands start from."""
+    fast_open_cookie: str = ""
+    """What a script writes, in hex, for the cookie that the stack gives its peer: `-D TFO_COOKIE=...`, as the tool's
+    scripts have it for the kernel's key."""
     defines: Mapping[str, str] = field(factory=dict, converter=MappingProxyType)
     """Names that the script finds defined."""
 
@@ -96,7 +99,9 @@ def apply_options(settings: Settings, options: Sequence[Option], name: str) -> t
             value = _value(option)
         except ValueError:
             raise ScriptError(name, option.line, f"--{option.name} cannot be {option.value!r}") from None
-        if value is not None:
+        if option.name == "D" and option.value.startswith("TFO_COOKIE="):
+            changes["fast_open_cookie"] = option.value.partition("=")[2]
+        elif value is not None:
             changes[_FIELDS.get(option.name, option.name)] = value
         elif option.name not in _WITHOUT_EFFECT:
             skipped.append(f"line {option.line}: option --{option.name}")

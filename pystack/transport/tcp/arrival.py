@@ -347,6 +347,8 @@ class Arrival(Acknowledgment):
         self._data_segments_in += 1
         receive = self._receive
         nxt = receive.nxt
+        if self._rcv_fin is not None and seq > self._rcv_fin:  # "this should not occur": ignored
+            return
         right = self._window.edge if self._rcv_fin is None else min(self._window.edge, self._rcv_fin)
         skip = max(nxt - seq, 0)
         start = seq + skip

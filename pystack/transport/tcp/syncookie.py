@@ -33,9 +33,11 @@ class SYNCookies:
 
     secret: bytes
 
-    def answer(self, key: bytes, syn: Segment, syn_ack: Segment, now: Ns) -> None:
-        """Turn `syn_ack`, as it would answer `syn`, into one that carries the cookie. `key` names the pair."""
-        index = max((i for i, mss in enumerate(_MSS) if mss <= (syn.mss or 536)), default=0)
+    def answer(self, key: bytes, syn: Segment, syn_ack: Segment, now: Ns, default_mss: int = 536) -> None:
+        """Turn `syn_ack`, as it would answer `syn`, into one that carries the cookie. `key` names the pair;
+        `default_mss`: what the peer takes when it does not say."""
+        announced = default_mss if syn.mss is None else syn.mss
+        index = max((i for i, mss in enumerate(_MSS) if mss <= announced), default=0)
         syn_ack.seq = self._cookie(key, syn.seq, now // _PERIOD, index)
         if syn_ack.ts_val is None:  # nowhere to keep what was agreed on
             syn_ack.window_scale = None
