@@ -135,7 +135,7 @@ def test_data_behind_a_fin_is_never_delivered(wire: Script) -> None:
     wire.inject("F.", data=b"end")
     wire.take()
     wire.inject(data=b"more")
-    wire.expect(". 1:1 ack 5")
+    wire.expect()
     assert wire.recv() == b"end"
 
 

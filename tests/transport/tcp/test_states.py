@@ -110,8 +110,7 @@ STAYS[State.FIN_WAIT_1].update(
 STAYS[State.FIN_WAIT_2].update({"data": (State.FIN_WAIT_2, "."), "FIN": (State.TIME_WAIT, ".")})
 for _state in (State.CLOSE_WAIT, State.CLOSING, State.LAST_ACK):
     _end = {State.CLOSE_WAIT: State.CLOSE_WAIT, State.CLOSING: State.TIME_WAIT, State.LAST_ACK: State.CLOSED}[_state]
-    _answer = "." if _state is State.CLOSE_WAIT else ""  # text behind a FIN: answered, never taken
-    STAYS[_state].update({"ACK": (_end, ""), "data": (_end, _answer), "FIN": (_end, "")})
+    STAYS[_state].update({"ACK": (_end, ""), "data": (_end, ""), "FIN": (_end, "")})  # text behind a FIN is ignored
 STAYS[State.TIME_WAIT] = {
     **dict.fromkeys(INPUTS, (State.TIME_WAIT, "")),  # RFC 1337: no RST ends it; RFC 6191: a bad SYN is dropped
     "data": (State.TIME_WAIT, "."),
