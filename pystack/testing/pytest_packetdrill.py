@@ -12,7 +12,15 @@ import pytest
 from attrs import evolve
 from typing_extensions import override
 
-from pystack.testing.packetdrill import ScriptError, ScriptFailure, Settings, parse_script, run_file, supports
+from pystack.testing.packetdrill import (
+    ScriptError,
+    ScriptFailure,
+    ScriptUnsupported,
+    Settings,
+    parse_script,
+    run_file,
+    supports,
+)
 
 __all__ = ["ScriptFile", "ScriptItem", "pytest_addoption", "pytest_collect_file"]
 
@@ -40,42 +48,50 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> "ScriptFil
 class ScriptFile(pytest.File):
     """A script; `settings` but for the IP version."""
 
-    def __init__(self, *, settings: Settings | None = None, **kwargs: Any) -> None:
+    def __init__(self, *, settings: Settings | None = None, skips: bool = True, **kwargs: Any) -> None:
+        """`skips`: a script that needs what is not there is skipped, and says what that is; else it fails."""
         super().__init__(**kwargs)
         self.settings = settings or Settings()
+        self.skips = skips
 
     @override
     def collect(self) -> "Iterator[ScriptItem]":
         for version in self._versions():
             mtu = self.settings.mtu + (IPV6_HEADER_EXCESS if version == "ipv6" else 0)
             settings = evolve(self.settings, ip_version=version, mtu=mtu)
-            yield ScriptItem.from_parent(self, name=version, settings=settings)
+            yield ScriptItem.from_parent(self, name=version, settings=settings, skips=self.skips)
 
     def _versions(self) -> tuple[str, ...]:
         try:
             script = parse_script(self.path.read_text(encoding="utf-8"), self.path.name, self.settings.defines)
-        except ScriptError:
+        except (ScriptError, ScriptUnsupported):
             return ("ipv4",)  # running it shows the error
-        fixed = [option.value for option in script.options if option.name == "ip_version"]
+        fixed = [option.value.replace("-", "_") for option in script.options if option.name == "ip_version"]
         return tuple(fixed) or tuple(version for version in ("ipv4", "ipv6") if supports(version))
 
 
 class ScriptItem(pytest.Item):
     """A script over one version of IP."""
 
-    def __init__(self, *, settings: Settings, **kwargs: Any) -> None:
+    def __init__(self, *, settings: Settings, skips: bool, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.settings = settings
+        self.skips = skips
 
     @override
     def runtest(self) -> None:
-        report = run_file(self.path, self.settings)
+        try:
+            report = run_file(self.path, self.settings)
+        except ScriptUnsupported as error:
+            if self.skips:
+                pytest.skip(str(error))
+            raise
         if report.skipped:
             self.add_report_section("call", "skipped", "\n".join(report.skipped))
 
     @override
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
-        if isinstance(excinfo.value, ScriptError | ScriptFailure):
+        if isinstance(excinfo.value, ScriptError | ScriptFailure | ScriptUnsupported):
             return str(excinfo.value)
         return super().repr_failure(excinfo)
 

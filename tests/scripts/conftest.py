@@ -36,4 +36,8 @@ class Script(ScriptFile):
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> Script | None:
-    return Script.from_parent(parent, path=file_path, settings=SETTINGS) if file_path.suffix == SUFFIX else None
+    return (
+        Script.from_parent(parent, path=file_path, settings=SETTINGS, skips=False)
+        if file_path.suffix == SUFFIX
+        else None
+    )

@@ -18,7 +18,7 @@ blocks.
 from pystack.testing.packetdrill.parser import parse_script
 from pystack.testing.packetdrill.report import Report, ScriptFailure
 from pystack.testing.packetdrill.runner import run_file, run_script
-from pystack.testing.packetdrill.script import Script, ScriptError
+from pystack.testing.packetdrill.script import Script, ScriptError, ScriptUnsupported
 from pystack.testing.packetdrill.settings import IP_VERSIONS, Settings
 from pystack.testing.packetdrill.support import supports
 
@@ -28,6 +28,7 @@ __all__ = [
     "Script",
     "ScriptError",
     "ScriptFailure",
+    "ScriptUnsupported",
     "Settings",
     "parse_script",
     "run_file",

@@ -2,7 +2,7 @@
 
 import struct
 from errno import EALREADY, EINPROGRESS
-from socket import AF_INET, SOCK_DGRAM, SOCK_STREAM
+from socket import AF_INET, AF_INET6, IPPROTO_TCP, IPPROTO_UDP, SOCK_DGRAM, SOCK_STREAM
 
 from attrs import define
 
@@ -12,10 +12,10 @@ from pystack.stack.operation import Operation
 from pystack.stack.stream import StreamEndpoint
 from pystack.testing.packetdrill.constants import CONSTANTS, SHUTDOWNS
 from pystack.testing.packetdrill.descriptors import Answer, Descriptor
-from pystack.testing.packetdrill.polling import Polling
-from pystack.testing.packetdrill.script import Call, Expression
+from pystack.testing.packetdrill.files import Files
+from pystack.testing.packetdrill.script import Call, Expression, Symbol
 from pystack.testing.packetdrill.sockopts import LINGER
-from pystack.testing.packetdrill.values import Unsupported, number, socket_address
+from pystack.testing.packetdrill.values import Misused, Unsupported, number, socket_address
 from pystack.units import SECOND, Ns
 
 __all__ = ["SocketCalls"]
@@ -24,33 +24,36 @@ _NONBLOCK, _CLOEXEC = CONSTANTS["SOCK_NONBLOCK"], CONSTANTS["SOCK_CLOEXEC"]
 
 
 @define(eq=False)
-class SocketCalls(Polling):
+class SocketCalls(Files):
     """Every `call_NAME` is one call."""
 
     def invoke(self, call: Call, now: Ns) -> Answer | Operation[Answer]:
         """Make `call`: answered, or under way if it blocks. Raises the call's `OSError`, and `Unsupported`."""
         handler = getattr(self, f"call_{call.name}", None)
         if handler is None:
-            raise Unsupported(f"{call.name}() is not a call that this runner knows")
+            raise Unsupported(f"{call.name}()")
         try:
             outcome: Answer | Operation[Answer] = handler(call, now)
         except ValueError as error:
             if "unpack" in str(error):
-                raise Unsupported(f"{call.name}() does not take {len(call.arguments)} arguments") from None
+                raise Misused(f"{call.name}() does not take {len(call.arguments)} arguments") from None
             raise
         return outcome
 
     def call_socket(self, call: Call, now: Ns) -> Answer:
-        domain, kind, _ = call.arguments
+        domain, kind, protocol = call.arguments
+        if domain is not ... and number(domain) not in (AF_INET, AF_INET6):
+            raise Unsupported(f"a socket of the family {_named(domain)}")
         flags = number(kind)
         version = 4 if domain != ... and number(domain) == AF_INET else None  # an IPv6 socket takes both
+        spoken = 0 if protocol is ... else number(protocol)
         match flags & ~(_NONBLOCK | _CLOEXEC):
-            case SOCK_STREAM.value:
+            case SOCK_STREAM.value if spoken in (0, IPPROTO_TCP):
                 endpoint: Endpoint = self.stack.stream(version)
-            case SOCK_DGRAM.value:
+            case SOCK_DGRAM.value if spoken in (0, IPPROTO_UDP):
                 endpoint = self.stack.datagram(version)
-            case other:
-                raise Unsupported(f"a socket of type {other}: there are SOCK_STREAM and SOCK_DGRAM")
+            case _:
+                raise Unsupported(f"a socket of {_named(kind)} and {_named(protocol)}: there are those of TCP and UDP")
         return self.assign(call, Descriptor(endpoint, blocking=not flags & _NONBLOCK))
 
     def call_bind(self, call: Call, now: Ns) -> Answer:
@@ -117,6 +120,8 @@ class SocketCalls(Polling):
 
     def call_close(self, call: Call, now: Ns) -> Answer | Operation[Answer]:
         (fd,) = call.arguments
+        if self._close_other(fd):
+            return Answer()
         descriptor = self.get(fd)
         endpoint = descriptor.endpoint
         linger = self._linger_time(descriptor)
@@ -143,3 +148,12 @@ class SocketCalls(Polling):
         code = number(how)
         endpoint.shutdown(SHUTDOWNS.get(code, code), now)
         return Answer()
+
+    def call_cap_set(self, call: Call, now: Ns) -> Answer:
+        """The stack knows no privileges."""
+        self.without_effect.append("cap_set()")
+        return Answer()
+
+
+def _named(value: Expression) -> str:
+    return value.name if isinstance(value, Symbol) else "..." if value is ... else str(number(value))

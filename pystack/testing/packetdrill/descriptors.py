@@ -1,7 +1,7 @@
 """What a script's descriptors stand for, and how a call on one is answered."""
 
 from collections.abc import Callable
-from errno import EAGAIN, EBADF, EINVAL
+from errno import EAGAIN, EBADF, ENOTSOCK, EOPNOTSUPP
 from ipaddress import ip_address
 
 from attrs import define, field, frozen
@@ -9,6 +9,7 @@ from attrs import define, field, frozen
 from pystack.errors import os_error
 from pystack.stack.endpoint import Endpoint
 from pystack.stack.operation import Operation
+from pystack.stack.options import OptionKey
 from pystack.stack.stack import Stack
 from pystack.stack.stream import StreamEndpoint
 from pystack.testing.packetdrill.constants import CONSTANTS
@@ -40,12 +41,16 @@ class Answer:
 
 @define(eq=False)
 class Descriptor:
+    """A socket."""
+
     endpoint: Endpoint
     blocking: bool = True
     connecting: bool = False
     """A connect() has answered EINPROGRESS, and none has told how it went."""
     receive_timeout: Ns | None = None
     send_timeout: Ns | None = None
+    inert: dict[OptionKey, int] = field(factory=dict, init=False)
+    """Options that are set, and change nothing here."""
 
 
 @define(eq=False)
@@ -57,26 +62,36 @@ class Descriptors:
     on_listen: Callable[[StreamEndpoint], None]
     on_target: Callable[[Endpoint, tuple[str, int]], None]
     on_accept: Callable[[StreamEndpoint], None]
-    table: dict[int, Descriptor] = field(factory=dict, init=False)
+    table: dict[int, object] = field(factory=dict, init=False)
+    without_effect: list[str] = field(factory=list, init=False)
+    """What the call at hand has asked for that means nothing here, for the report."""
 
-    def assign(self, call: Call, descriptor: Descriptor) -> Answer:
+    def assign(self, call: Call, descriptor: object) -> Answer:
         """A new descriptor: the script's expected result is its number."""
-        fd = number(call.result)
+        fd = number(call.result) if call.result is not ... else max(self.table, default=2) + 1
         if fd < 0:
             return Answer(max(self.table, default=2) + 1)
         self.table[fd] = descriptor
         return Answer(fd)
 
-    def get(self, fd: Expression) -> Descriptor:
+    def entry(self, fd: Expression) -> object:
+        """Whatever the descriptor stands for. Raises EBADF."""
         found = self.table.get(number(fd))
         if found is None:
             raise os_error(EBADF, f"the script has no descriptor {number(fd)}")
         return found
 
+    def get(self, fd: Expression) -> Descriptor:
+        """A socket. Raises EBADF, ENOTSOCK."""
+        found = self.entry(fd)
+        if not isinstance(found, Descriptor):
+            raise os_error(ENOTSOCK, f"descriptor {number(fd)} is not a socket")
+        return found
+
     def stream(self, fd: Expression) -> tuple[Descriptor, StreamEndpoint]:
         descriptor = self.get(fd)
         if not isinstance(descriptor.endpoint, StreamEndpoint):
-            raise os_error(EINVAL, "this is not a TCP socket")
+            raise os_error(EOPNOTSUPP, "this is not a TCP socket")
         return descriptor, descriptor.endpoint
 
     def wait(

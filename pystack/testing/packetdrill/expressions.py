@@ -4,7 +4,7 @@ import ast
 import re
 
 from pystack.testing.packetdrill.scanner import Scanner
-from pystack.testing.packetdrill.script import Application, BitOr, Expression, Group, Symbol
+from pystack.testing.packetdrill.script import Application, BitOr, Expression, Group, Inverse, Symbol
 
 __all__ = ["parse_arguments", "parse_expression"]
 
@@ -26,17 +26,33 @@ def _parse_one(scanner: Scanner) -> Expression:
     if (number := scanner.match(_NUMBER)) is not None:
         text = number.group().rstrip("uUlL") if "x" not in number.group().lower() else number.group()
         return float(text) if "." in text else _integer(text)
-    if (string := scanner.match(_STRING)) is not None:
-        return str(ast.literal_eval(string.group()))
+    if scanner.take("~"):
+        return Inverse(_parse_one(scanner))
+    if scanner.sees('"'):
+        return _parse_string(scanner)
     if scanner.take("["):
         return _until(scanner, "]")
     if scanner.take("{"):
         return _parse_group(scanner)
+    if scanner.take("("):
+        inner = parse_expression(scanner)
+        scanner.expect(")")
+        return inner
     scanner.take("&")
     name = scanner.word("a value")
     if scanner.take("("):
         return Application(name, tuple(_until(scanner, ")")))
     return Symbol(name)
+
+
+def _parse_string(scanner: Scanner) -> str:
+    """Several that follow each other are one, as in C."""
+    pieces = []
+    while (string := scanner.match(_STRING)) is not None:
+        pieces.append(str(ast.literal_eval(string.group())))
+    if not pieces:
+        scanner.fail("expected a string that ends in its line")
+    return "".join(pieces)
 
 
 def _integer(text: str) -> int:

@@ -30,7 +30,7 @@ from pystack.wire.tcp_options import (
 
 __all__ = ["FAST_OPEN_EXPERIMENT", "format_packet", "parse_packet"]
 
-_FLAGS = re.compile(r"(?:-|[FSRPUEWA.]+)(?=\s)")
+_FLAGS = re.compile(r"(?:-|[FSRPUEWA.]+[0-7]?|[0-7])(?=\s)")
 _LETTERS = {
     "F": TCPFlags.FIN,
     "S": TCPFlags.SYN,
@@ -44,6 +44,8 @@ _LETTERS = {
     "-": TCPFlags(0),
 }
 _PRINTED = "FSRPUEWA."
+_ACE = ((4, TCPFlags.AE), (2, TCPFlags.CWR), (1, TCPFlags.ECE))
+"""The counter of congestion marks that a digit among the flags stands for (RFC 9768 section 3.2.2)."""
 _NUMBER = re.compile(r"0[xX][0-9a-fA-F]+|\d+")
 _RANGE = re.compile(r"(\d+):(\d+)\((\d+)\)")
 _EDGES = re.compile(r"(\d+):(\d+)")
@@ -51,7 +53,13 @@ _COOKIE = re.compile(r"(?:0[xX])?((?:[0-9a-fA-F]{2})+)(?![0-9a-zA-Z])")
 _OPTION_NAME = re.compile(r"[A-Za-z][\w-]*")
 
 _ECN: dict[str, tuple[int, ...]] = {"noecn": (0,), "ect1": (1,), "ect0": (2,), "ce": (3,), "ect01": (2, 1)}
-_ENCAPSULATIONS = ("ipv4", "ipv6", "gre", "mpls")
+_ENCAPSULATIONS = ("ipv4", "ipv6", "gre", "mpls", "vxlan")
+_OTHER_PROTOCOLS = ("sctp", "udplite", "dccp")
+_OTHER_OPTIONS = (
+    *("mp_capable", "mp_join", "mp_join_syn", "mp_join_syn_ack", "mp_join_ack", "mp_fail", "mp_prio", "mp_fastclose"),
+    *("mp_reset", "dss", "add_address", "add_addr", "rm_addr", "remove_address", "ECN", "AccECN", "exp", "ao"),
+)
+"""TCP options that the language has and this runner does not: multipath TCP, accurate ECN, experiments."""
 
 FAST_OPEN_EXPERIMENT = 254, b"\xf9\x89"
 """Kind and magic number of Fast Open before it had a kind of its own (RFC 4727, RFC 7413 section 4.1.1)."""
@@ -61,7 +69,10 @@ MD5_OCTETS = 16
 
 def parse_packet(scanner: Scanner, direction: Direction) -> Packet:
     """What follows `<` or `>`."""
-    ip = _parse_ip_fields(scanner) if scanner.take("[") else IPFields()
+    ip = IPFields()
+    for opening, closing in ("[]", "()"):
+        if scanner.take(opening):
+            ip = _parse_ip_fields(scanner, closing)
     word = scanner.peek_word()
     body: TCPPacket | UDPPacket | ICMPPacket
     if scanner.take_word("udp"):
@@ -71,24 +82,28 @@ def parse_packet(scanner: Scanner, direction: Direction) -> Packet:
     elif scanner.take_word("icmpv6"):
         body = _parse_icmp(scanner, 6)
     elif word in _ENCAPSULATIONS:
-        scanner.fail(f"{word}: packets inside packets are not supported")
+        scanner.lacks(f"{word}: packets inside packets")
+    elif word in _OTHER_PROTOCOLS:
+        scanner.lacks(f"packets of {word}")
     else:
         body = _parse_tcp(scanner, direction)
     return Packet(direction, ip, body)
 
 
-def _parse_ip_fields(scanner: Scanner) -> IPFields:
+def _parse_ip_fields(scanner: Scanner, closing: str) -> IPFields:
     values: dict[str, int] = {}
     ecn: tuple[int, ...] | None = None
-    while not scanner.take("]"):
+    while not scanner.take(closing):
         scanner.take(",")
+        for introduction in ("ECN", "ecn"):
+            scanner.take_word(introduction)
         name = scanner.word("an ECN mark, tos, ttl or flowlabel")
         if name in _ECN:
             ecn = _ECN[name]
         elif name == "tos":
             octet = _number(scanner)
             values["dscp"], ecn = octet >> 2, (octet & 3,)
-        elif name in ("ttl", "hlim"):
+        elif name in ("ttl", "hlim", "hoplimit"):
             values["ttl"] = _number(scanner)
         elif name == "flowlabel":
             values["flow_label"] = _number(scanner)
@@ -124,7 +139,7 @@ def _parse_tcp(scanner: Scanner, direction: Direction) -> TCPPacket:
     letters = scanner.need(_FLAGS, "flags (F S R P U E W A . or -), udp, icmp or icmpv6").group()
     flags = TCPFlags(0)
     for letter in letters:
-        flags |= _LETTERS[letter]
+        flags |= _counted(int(letter)) if letter.isdecimal() else _LETTERS[letter]
     seq, length = _parse_range(scanner)
     ack = _number(scanner) if scanner.take_word("ack") else None
     window = _number(scanner) if scanner.take_word("win") else None
@@ -139,6 +154,13 @@ def _parse_tcp(scanner: Scanner, direction: Direction) -> TCPPacket:
     if scanner.take("<"):
         options = _parse_options(scanner)
     return TCPPacket(flags, seq, length, ack, window, urgent, options)
+
+
+def _counted(marks: int) -> TCPFlags:
+    flags = TCPFlags(0)
+    for bit, flag in _ACE:
+        flags |= flag if marks & bit else TCPFlags(0)
+    return flags
 
 
 def _parse_options(scanner: Scanner) -> tuple[TCPOption, ...] | None:
@@ -156,6 +178,8 @@ def _parse_options(scanner: Scanner) -> tuple[TCPOption, ...] | None:
 def _parse_option(scanner: Scanner) -> TCPOption:
     name = scanner.need(_OPTION_NAME, "a TCP option").group()
     parse = _OPTIONS.get(name)
+    if name in _OTHER_OPTIONS or name.startswith("exp-"):
+        scanner.lacks(f"the TCP option {name}")
     if parse is None:
         scanner.fail(f"{name}: the TCP options are {', '.join(_OPTIONS)};")
     return parse(scanner)
@@ -214,11 +238,15 @@ def _parse_icmp(scanner: Scanner, version: int) -> ICMPPacket:
     if scanner.peek_word() in codes or scanner.sees_digit:
         code = _named(scanner, codes, "a code")
     mtu = _number(scanner) if scanner.take_word("mtu") else None
+    if scanner.peek_word() in ("id", "seq", "raw"):
+        scanner.lacks(f"{scanner.peek_word()} in an ICMP message")
     quoted = None
     if scanner.take("["):
         if scanner.take_word("udp"):
             quoted = Quoted(None, _parse_udp(scanner).length)
         else:
+            for introduction in ("TCP", "tcp"):
+                scanner.take_word(introduction)
             quoted = Quoted(*_parse_range(scanner))
         scanner.expect("]")
     return ICMPPacket(version, kind, code, mtu, quoted)

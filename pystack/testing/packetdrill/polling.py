@@ -1,6 +1,6 @@
 """poll()."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from attrs import frozen
 
@@ -8,30 +8,33 @@ from pystack.stack.endpoint import Endpoint
 from pystack.stack.operation import Operation
 from pystack.stack.stream import StreamEndpoint
 from pystack.testing.packetdrill.constants import CONSTANTS
-from pystack.testing.packetdrill.descriptors import Answer, Difference
+from pystack.testing.packetdrill.descriptors import Answer, Descriptor, Difference
 from pystack.testing.packetdrill.script import Call, Expression, Group
 from pystack.testing.packetdrill.sockopts import SocketOptions
-from pystack.testing.packetdrill.values import Unsupported, number
+from pystack.testing.packetdrill.values import Misused, Unsupported, number
 from pystack.transport.tcp.state import State
 from pystack.units import MS, Ns
 
-__all__ = ["Polling"]
+__all__ = ["Polling", "readiness", "until_one_moves"]
 
 _IN, _OUT, _ERR = CONSTANTS["POLLIN"], CONSTANTS["POLLOUT"], CONSTANTS["POLLERR"]
-_HUP, _RDHUP = CONSTANTS["POLLHUP"], CONSTANTS["POLLRDHUP"]
+_HUP, _RDHUP, _NVAL = CONSTANTS["POLLHUP"], CONSTANTS["POLLRDHUP"], CONSTANTS["POLLNVAL"]
 _PEER_CLOSED = (State.CLOSE_WAIT, State.LAST_ACK, State.CLOSING, State.TIME_WAIT)
 
 
 @frozen
 class _Watched:
     fd: int
-    endpoint: Endpoint
+    endpoint: Endpoint | None
+    """None: no such descriptor."""
     events: int
     expected: int
 
     @property
     def ready(self) -> int:
-        return _readiness(self.endpoint) & (self.events | _ERR | _HUP)
+        if self.endpoint is None:
+            return _NVAL if self.fd >= 0 else 0
+        return readiness(self.endpoint) & (self.events | _ERR | _HUP)
 
     def compare(self, ready: int) -> list[Difference]:
         return [Difference(f"revents of {self.fd}", self.expected, ready)] if ready != self.expected else []
@@ -41,7 +44,7 @@ class Polling(SocketOptions):
     def call_poll(self, call: Call, now: Ns) -> Answer | Operation[Answer]:
         entries, _, timeout = call.arguments
         if not isinstance(entries, list):
-            raise Unsupported("poll() takes [{fd=3, events=POLLIN, revents=POLLIN}]")
+            raise Misused("poll() takes [{fd=3, events=POLLIN, revents=POLLIN}]")
         watched = [self._watched(entry) for entry in entries]
         wait = number(timeout) * MS
         if wait == 0:
@@ -50,10 +53,13 @@ class Polling(SocketOptions):
 
     def _watched(self, entry: Expression) -> _Watched:
         if not isinstance(entry, Group):
-            raise Unsupported(f"{entry!r} is not {{fd=3, events=POLLIN, revents=POLLIN}}")
+            raise Misused(f"{entry!r} is not {{fd=3, events=POLLIN, revents=POLLIN}}")
         fd = number(entry.get("fd") or 0)
         events, expected = (number(entry.get(name) or 0) for name in ("events", "revents"))
-        return _Watched(fd, self.get(fd).endpoint, events, expected)
+        descriptor = self.table.get(fd)
+        if fd >= 0 and descriptor is not None and not isinstance(descriptor, Descriptor):
+            raise Unsupported(f"poll() of descriptor {fd}, which is not a socket")
+        return _Watched(fd, descriptor.endpoint if isinstance(descriptor, Descriptor) else None, events, expected)
 
 
 def _look(watched: list[_Watched]) -> Answer | None:
@@ -71,24 +77,31 @@ def _nothing(watched: list[_Watched]) -> Answer:
 
 
 def _poll(watched: list[_Watched], deadline: Ns | None, now: Ns) -> Operation[Answer]:
-    """One operation for all: whichever endpoint moves, it looks at every one of them."""
-
     def attempt(when: Ns) -> Answer | None:
         return _look(watched) or (_nothing(watched) if deadline is not None and when >= deadline else None)
 
-    first, *others = (each.endpoint for each in watched)
-    timeout = None if deadline is None else deadline - now
-    poll = first.submit(attempt, timeout, now)
+    endpoints = [each.endpoint for each in watched if each.endpoint is not None]
+    return until_one_moves(endpoints, attempt, None if deadline is None else deadline - now, now)
+
+
+def until_one_moves(
+    endpoints: Sequence[Endpoint], attempt: Callable[[Ns], Answer | None], timeout: Ns | None, now: Ns
+) -> Operation[Answer]:
+    """One operation for all: whichever endpoint moves, `attempt` looks at every one of them."""
+    if not endpoints:
+        raise Unsupported("waiting for no socket at all")
+    first, *others = endpoints
+    operation = first.submit(attempt, timeout, now)
     for other in others:
-        other.submit(_nudge(poll), None, now)
-    return poll
+        other.submit(_nudge(operation), None, now)
+    return operation
 
 
-def _nudge(poll: Operation[Answer]) -> Callable[[Ns], bool | None]:
-    return lambda now: poll.advance(now) or None
+def _nudge(operation: Operation[Answer]) -> Callable[[Ns], bool | None]:
+    return lambda now: operation.advance(now) or None
 
 
-def _readiness(endpoint: Endpoint) -> int:
+def readiness(endpoint: Endpoint) -> int:
     """As Linux says it."""
     events = (_IN if endpoint.readable else 0) | (_OUT if endpoint.writable else 0)
     if isinstance(endpoint, StreamEndpoint):

@@ -12,7 +12,8 @@ __all__ = ["Prepared", "prepare"]
 
 _TOKEN = re.compile(
     r"""
-    (?P<directive> ^[ \t]*\#(?!!)[ \t]*(?P<word>\w+)(?P<rest>[^\n]*))
+    (?P<remark> ^[ \t]*\#(?:\n|[ \t]+(?!(?:ifdef|ifndef|else|endif|define|undef)\b)[^\n]*))
+  | (?P<directive> ^[ \t]*\#(?!!)[ \t]*(?P<word>\w+)(?P<rest>[^\n]*))
   | (?P<shebang> ^\#![^\n]*)
   | (?P<option> ^[ \t]*-(?=-\w|D)[^\n]*)
   | (?P<code> %\{ .*? \}%)
@@ -24,6 +25,7 @@ _TOKEN = re.compile(
     """,
     re.VERBOSE | re.DOTALL | re.MULTILINE,
 )
+_DROPPED = ("comment", "remark", "shebang")
 _OPTION = re.compile(r'--(?P<name>\w+)(?:=(?P<value>"[^"]*"|\S*))?|-D[ \t]*(?P<macro>\S+)|(?P<loose>"[^"]*"|\S+)')
 
 
@@ -56,11 +58,11 @@ def prepare(source: str, name: str, defines: Mapping[str, str]) -> Prepared:
         kept = ""
         if token["directive"] is not None:
             _obey(token["word"], token["rest"].split("//")[0].strip(), macros, conditions, name, line)
-        elif not conditions.active or token["comment"] is not None or token["shebang"] is not None:
+        elif not conditions.active or any(token[kind] is not None for kind in _DROPPED):
             pass
         elif token["option"] is not None:
             found = _options(text.split("//")[0], line)
-            macros.update(_define(option.value) for option in found if option.name == "D")
+            macros.update(_define(option.value) for option in found if option.name in ("D", "define"))
             options += found
         elif token["name"] is not None:
             kept = _expanded(text, macros)

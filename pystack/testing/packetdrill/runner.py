@@ -31,13 +31,14 @@ from pystack.testing.packetdrill.script import (
     Packet,
     Script,
     ScriptError,
+    ScriptUnsupported,
     TCPPacket,
     TimeKind,
 )
 from pystack.testing.packetdrill.sent import Sent
 from pystack.testing.packetdrill.settings import Settings, apply_options
 from pystack.testing.packetdrill.sysctl import apply_command
-from pystack.testing.packetdrill.values import Unsupported, number
+from pystack.testing.packetdrill.values import Misused, Unsupported, number
 from pystack.units import SECOND, Ns
 
 __all__ = ["run_file", "run_script"]
@@ -51,7 +52,7 @@ _FOREVER: Ns = 24 * 3600 * SECOND
 
 def run_script(source: str, *, name: str = "script", settings: Settings | None = None) -> Report:
     """Run the text of a script. Raises `ScriptError` where it cannot be read, `ScriptFailure` where the stack does
-    something else."""
+    something else, `ScriptUnsupported` where the script needs what is not there."""
     settings = settings or Settings()
     script = parse_script(source, name, settings.defines)
     settings, skipped = apply_options(settings, script.options, name)
@@ -89,6 +90,8 @@ class _Run:
     _event: Event
     _base: Ns = _START
     """When the event before happened: what relative times count from."""
+    _after_inbound: Ns | None = None
+    """If that was an inbound packet: when the script wanted it."""
     _blocked: _Blocked | None = None
     _history: list[str] = field(factory=list)
     _names: dict[str, object] = field(factory=dict)
@@ -116,11 +119,14 @@ class _Run:
             try:
                 self._run(event)
             except Unsupported as error:
-                self._fail(f"not supported: {error}")
+                raise ScriptUnsupported(self.script.name, self._event.line, str(error)) from None
+            except Misused as error:
+                self._fail(str(error))
             except DecodeError as error:
                 self._fail(f"the stack sent a packet that is not sound: {error}")
-            self._base = self.sim.now
+            self._base = self._anchor(event)
             self.report.events += 1
+        self._event = self.script.events[-1]
         self._finish_blocked()
         if self.settings.complete:
             self._check_nothing_left()
@@ -149,9 +155,20 @@ class _Run:
 
     # --- time
 
+    def _anchor(self, event: Event) -> Ns:
+        """What the next event's relative time counts from: when this one happened. Between inbound packets it is the
+        script's time instead, so that a late start does not add up."""
+        self._after_inbound = None
+        if isinstance(event.action, Packet) and event.action.direction is Direction.INBOUND:
+            self._after_inbound = self.sim.now if event.time.kind is TimeKind.ANY else self._bounds(event)[0]
+        return self.sim.now
+
     def _bounds(self, event: Event) -> tuple[Ns, Ns]:
         """First and last moment for `event`, tolerance aside."""
         base = self._base if event.time.kind is TimeKind.RELATIVE else _START
+        inbound = isinstance(event.action, Packet) and event.action.direction is Direction.INBOUND
+        if inbound and self._after_inbound is not None and event.time.kind is TimeKind.RELATIVE:
+            base = self._after_inbound
         return base + event.time.start, base + event.time.end
 
     def _tolerance(self, expected: Ns) -> Ns:
@@ -277,6 +294,7 @@ class _Run:
         started = self.sim.now
         base = self._base if event.time.kind is TimeKind.RELATIVE else _START
         blocked = _Blocked(event, call, self._invoke(call), base)
+        self.report.skipped += [f"line {event.line}: {each}" for each in self.calls.without_effect]
         if blocked.operation.done:
             blocked.completed = started
         else:
@@ -294,6 +312,7 @@ class _Run:
 
     def _invoke(self, call: Call) -> Operation[Answer]:
         """Make the call. One that was answered at once is an operation too, done already."""
+        self.calls.without_effect.clear()
         try:
             outcome = self.calls.invoke(call, self.sim.now)
         except OSError as error:
@@ -382,4 +401,5 @@ class _Run:
         self._history.append(f"{seconds(time - _START)} {text}")
 
     def _fail(self, problem: str, *details: str) -> NoReturn:
-        raise ScriptFailure(self.script.name, self._event, problem, [each for each in details if each], self._history)
+        told = [each for each in details if each] + [f"skipped {each}" for each in self.report.skipped]
+        raise ScriptFailure(self.script.name, self._event, problem, told, self._history)

@@ -4,7 +4,7 @@ import re
 from bisect import bisect_right
 from typing import Final, NoReturn
 
-from pystack.testing.packetdrill.script import ScriptError
+from pystack.testing.packetdrill.script import ScriptError, ScriptUnsupported
 
 __all__ = ["Scanner"]
 
@@ -83,6 +83,10 @@ class Scanner:
         """The name that comes next; "" if none does."""
         match = _WORD.match(self.text, self._at)
         return match.group() if match else ""
+
+    def lacks(self, construct: str) -> NoReturn:
+        """What comes here is of the language, and not of this runner."""
+        raise ScriptUnsupported(self.name, self.line, construct)
 
     def fail(self, problem: str) -> NoReturn:
         rest = self.text[self._at : self._at + 40].split("\n")[0]

@@ -23,11 +23,13 @@ __all__ = [
     "Group",
     "ICMPPacket",
     "IPFields",
+    "Inverse",
     "Option",
     "Packet",
     "Quoted",
     "Script",
     "ScriptError",
+    "ScriptUnsupported",
     "Symbol",
     "TCPPacket",
     "Time",
@@ -47,6 +49,20 @@ class ScriptError(Exception):
 
     def __str__(self) -> str:
         return f"{self.name}:{self.line}: {self.problem}"
+
+
+class ScriptUnsupported(Exception):
+    """The script needs what this runner, or this stack, does not have: where, and what that is. It says nothing about
+    the stack's behaviour."""
+
+    def __init__(self, name: str, line: int, construct: str) -> None:
+        super().__init__(name, line, construct)
+        self.name = name
+        self.line = line
+        self.construct = construct
+
+    def __str__(self) -> str:
+        return f"{self.name}:{self.line}: not supported: {self.construct}"
 
 
 class TimeKind(Enum):
@@ -84,6 +100,13 @@ class BitOr:
 
 
 @frozen
+class Inverse:
+    """`~0`."""
+
+    operand: "Expression"
+
+
+@frozen
 class Application:
     """`htons(80)`; also a name with a length, as in `msg_iov(1)=...`."""
 
@@ -104,7 +127,9 @@ class Group:
         return next((fields[name] for name in names if name in fields), None)
 
 
-Expression: TypeAlias = int | float | str | EllipsisType | Symbol | BitOr | Application | Group | list["Expression"]
+Expression: TypeAlias = (
+    int | float | str | EllipsisType | Symbol | BitOr | Inverse | Application | Group | list["Expression"]
+)
 
 
 # --- packets

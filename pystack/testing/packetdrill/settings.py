@@ -86,7 +86,11 @@ _ADDRESSES = ("local_ip", "remote_ip", "gateway_ip", "netmask_ip")
 _NUMBERS = ("bind_port", "connect_port", "mtu")
 _FIELDS = {"tolerance_usecs": "tolerance", "tcp_ts_tick_usecs": "timestamp_tick"}
 """Options that have another name here; both are counted in microseconds."""
-_WITHOUT_EFFECT = ("mss", "speed", "D", "wire_client", "wire_server", "verbose", "v", "non_fatal")
+_PER_CENT = "tolerance_percent"
+_WITHOUT_EFFECT = (
+    *("mss", "speed", "D", "define", "wire_client", "wire_server", "verbose", "v", "non_fatal", "persistent_tun_dev"),
+    *("init_scripts", "send_omit_free", "debug", "dry_run"),
+)
 """Known, and nothing to do: frames on the script's link are never larger than a segment, and its speed has no limit."""
 
 
@@ -108,14 +112,19 @@ def apply_options(settings: Settings, options: Sequence[Option], name: str) -> t
     return evolve(settings, **changes), skipped
 
 
-def _value(option: Option) -> str | int | None:
+def _value(option: Option) -> str | float | None:
     """None: the option sets nothing. Raises `ValueError`."""
-    if option.name == "ip_version" and option.value not in IP_VERSIONS:
-        raise ValueError(option.value)
+    if option.name == "ip_version":
+        version = option.value.replace("-", "_")
+        if version not in IP_VERSIONS:
+            raise ValueError(option.value)
+        return version
     if option.name in _ADDRESSES:
         ip_address(option.value)
     if option.name in _FIELDS:
         return int(option.value, 0) * US
+    if option.name == _PER_CENT:
+        return float(option.value)
     if option.name in _NUMBERS:
         return int(option.value, 0)
-    return option.value if option.name == "ip_version" or option.name in _ADDRESSES else None
+    return option.value if option.name in _ADDRESSES else None

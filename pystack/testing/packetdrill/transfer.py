@@ -8,7 +8,7 @@ from pystack.stack.stream import StreamEndpoint
 from pystack.testing.packetdrill.constants import CONSTANTS
 from pystack.testing.packetdrill.descriptors import DONTWAIT, Answer, Descriptor, Descriptors, compared_address
 from pystack.testing.packetdrill.script import Call, Expression, Group
-from pystack.testing.packetdrill.values import Unsupported, buffer_octets, number, socket_address
+from pystack.testing.packetdrill.values import Misused, Unsupported, buffer_octets, number, socket_address
 from pystack.transport.tcp.state import State
 from pystack.units import Ns
 
@@ -16,6 +16,7 @@ __all__ = ["Transfers"]
 
 _WAITALL = CONSTANTS["MSG_WAITALL"]
 _FASTOPEN = CONSTANTS["MSG_FASTOPEN"]
+_ERRQUEUE = CONSTANTS["MSG_ERRQUEUE"]
 _NOT_PASSED_ON = DONTWAIT | CONSTANTS["MSG_NOSIGNAL"]
 """What these flags ask for is done here."""
 
@@ -118,6 +119,8 @@ class Transfers(Descriptors):
 
     def _receive(self, fd: Expression, size: int, flags: int, sender: Expression | None, now: Ns) -> Operation[Answer]:
         descriptor = self.get(fd)
+        if flags & _ERRQUEUE:
+            raise Unsupported("MSG_ERRQUEUE")
         endpoint = descriptor.endpoint
         passed = flags & ~(_NOT_PASSED_ON | _WAITALL)
         if isinstance(endpoint, StreamEndpoint):
@@ -131,9 +134,9 @@ class Transfers(Descriptors):
 def _message(message: Expression) -> tuple[Expression | None, int]:
     """Address and octets of a `struct msghdr`."""
     if not isinstance(message, Group):
-        raise Unsupported("a message is {msg_name(...)=..., msg_iov(1)=[{..., 1000}], msg_flags=0}")
-    if message.get("msg_control") not in (None, ...):
-        raise Unsupported("msg_control: this runner has no ancillary data")
+        raise Misused("a message is {msg_name(...)=..., msg_iov(1)=[{..., 1000}], msg_flags=0}")
+    if message.get("msg_control") not in (None, ..., []):
+        raise Unsupported("msg_control: ancillary data")
     return message.get("msg_name"), buffer_octets(message.get("msg_iov") or [])
 
 

@@ -4,13 +4,17 @@ from collections.abc import Sequence
 from ipaddress import IPv6Address, ip_address
 
 from pystack.testing.packetdrill.constants import CONSTANTS
-from pystack.testing.packetdrill.script import Application, BitOr, Expression, Group, Symbol
+from pystack.testing.packetdrill.script import Application, BitOr, Expression, Group, Inverse, Symbol
 
-__all__ = ["Unsupported", "buffer_octets", "number", "socket_address"]
+__all__ = ["Misused", "Unsupported", "buffer_octets", "number", "socket_address"]
 
 
 class Unsupported(Exception):
     """The script asks for something that this runner, or this stack, does not have; the text says what."""
+
+
+class Misused(Exception):
+    """The script asks for something that means nothing: the text says what."""
 
 
 def number(value: Expression) -> int:
@@ -21,17 +25,19 @@ def number(value: Expression) -> int:
         case Symbol(name) if name in CONSTANTS:
             return CONSTANTS[name]
         case Symbol(name):
-            raise Unsupported(f"the name {name} is not known")
+            raise Unsupported(f"the name {name}")
         case BitOr(parts):
             joined = 0
             for part in parts:
                 joined |= number(part)
             return joined
+        case Inverse(operand):
+            return ~number(operand)
         case Application("htons" | "htonl" | "ntohs" | "ntohl", (argument,)):
             return number(argument)
         case [single]:
             return number(single)
-    raise Unsupported(f"{value!r} is not a number")
+    raise Misused(f"{value!r} is not a number")
 
 
 def socket_address(value: Expression, default: tuple[str, int]) -> tuple[str, int]:
@@ -39,7 +45,7 @@ def socket_address(value: Expression, default: tuple[str, int]) -> tuple[str, in
     if value is ...:
         return default
     if not isinstance(value, Group):
-        raise Unsupported(f"{value!r} is not a socket address")
+        raise Misused(f"{value!r} is not a socket address")
     port = value.get("sin_port", "sin6_port")
     host = value.get("sin_addr", "sin6_addr")
     if host is None:
@@ -57,13 +63,13 @@ def _host(value: Expression) -> str:
             return ""
         case Symbol("INADDR_ANY" | "in6addr_any"):
             return ""
-    raise Unsupported(f"{value!r} is not an address: inet_addr(...) or inet_pton(...)")
+    raise Misused(f"{value!r} is not an address: inet_addr(...) or inet_pton(...)")
 
 
 def buffer_octets(value: Expression) -> int:
     """How much a list of `{..., octets}` holds."""
     if not isinstance(value, list):
-        raise Unsupported(f"{value!r} is not a list of buffers, as [{{..., 1000}}]")
+        raise Misused(f"{value!r} is not a list of buffers, as [{{..., 1000}}]")
     return sum(_lengths(value))
 
 
@@ -71,7 +77,7 @@ def _lengths(vectors: Sequence[Expression]) -> list[int]:
     lengths = []
     for vector in vectors:
         if not isinstance(vector, Group):
-            raise Unsupported(f"{vector!r} is not a buffer, as {{..., 1000}}")
+            raise Misused(f"{vector!r} is not a buffer, as {{..., 1000}}")
         length = vector.get("iov_len")
         lengths.append(number(vector.items[1] if length is None else length))
     return lengths

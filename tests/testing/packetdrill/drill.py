@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from pystack.testing.packetdrill import Report, ScriptFailure, Settings, run_script
+from pystack.testing.packetdrill import Report, ScriptFailure, ScriptUnsupported, Settings, run_script
 
 LISTEN = """
 0    socket(..., SOCK_STREAM, IPPROTO_TCP) = 3
@@ -39,3 +39,9 @@ class Drill:
         with pytest.raises(ScriptFailure) as raised:
             self.passes(lines, prologue, **settings)
         return str(raised.value)
+
+    def lacks(self, lines: str, prologue: str = "established", **settings: Any) -> str:
+        """What the script needs and is not there."""
+        with pytest.raises(ScriptUnsupported) as raised:
+            self.passes(lines, prologue, **settings)
+        return raised.value.construct

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 GOOD = "0 socket(..., SOCK_STREAM, IPPROTO_TCP) = 3\n+0 close(3) = 0\n"
+LACKING = "0 socket(..., SOCK_RAW, 0) = 3\n"
 BAD = "`tc qdisc`\n0 close(3) = 0\n"
 LENIENT = """
 0 socket(..., SOCK_STREAM|SOCK_NONBLOCK, IPPROTO_TCP) = 3
@@ -68,7 +69,21 @@ def test_lenient_mode_is_an_option(scripts: Path) -> None:
 
 def test_from_a_shell(scripts: Path) -> None:
     done = run(scripts, "pystack.testing.packetdrill", "good.pkt", "only_v6.pkt")
-    assert (done.returncode, done.stdout) == (0, "good.pkt: passed over ipv4\nonly_v6.pkt: passed over ipv6\n")
+    assert (done.returncode, done.stdout) == (
+        0,
+        "good.pkt: passed over ipv4\nonly_v6.pkt: passed over ipv6\n2 passed, 0 failed, 0 skipped\n",
+    )
+
+
+def test_what_is_not_there_is_skipped_by_name(scripts: Path) -> None:
+    (scripts / "lacking.pkt").write_text(LACKING)
+    (scripts / "none.ini").write_text("[pytest]\n")
+    why = "lacking.pkt:1: not supported: a socket of SOCK_RAW and 0"
+    assert any(line.startswith("SKIPPED") and why in line for line in pytest_in(scripts, "lacking.pkt"))
+    done = run(scripts, "pystack.testing.packetdrill", "lacking.pkt")
+    assert done.returncode == 0
+    assert f"lacking.pkt: skipped: {why}" in done.stdout
+    assert done.stdout.endswith("0 passed, 0 failed, 1 skipped\n")
 
 
 def test_from_a_shell_with_a_failure(scripts: Path) -> None:

@@ -36,6 +36,7 @@ from pystack.wire.tcp_options import (
     UnknownOption,
     WindowScale,
 )
+from tests.testing.packetdrill.drill import Drill
 
 
 def event(source: str) -> Event:
@@ -220,7 +221,6 @@ def test_packets_are_printed_as_they_are_written(source: str) -> None:
         ("> S 0:0(0) <nope>", "nope: the TCP options are"),
         ("> [purple] . 1:1(0) ack 1", "purple is not an ECN mark"),
         ("> icmp nothing", "nothing is not a type"),
-        ("> ipv4 1.2.3.4 > 5.6.7.8: . 1:1(0) ack 1", "packets inside packets"),
     ],
 )
 def test_packets_that_are_wrong(source: str, problem: str) -> None:
@@ -287,3 +287,38 @@ def test_a_call_may_span_lines() -> None:
 def test_lines_that_are_wrong(source: str, problem: str) -> None:
     with pytest.raises(ScriptError, match=f"a.pkt:1: {problem}"):
         parse_script(source, "a.pkt")
+
+
+@pytest.mark.parametrize(
+    ("packet", "construct"),
+    [
+        ("> ipv4 1.2.3.4 > 5.6.7.8: . 1:1(0) ack 1", "ipv4: packets inside packets"),
+        ("< gre: ipv4 1.2.3.4 > 5.6.7.8: . 1:1(0) ack 1 win 9", "gre: packets inside packets"),
+        ("< sctp: INIT[flgs=0]", "packets of sctp"),
+        ("< S 0:0(0) win 9 <mss 1460,mp_capable v1 nokey>", "the TCP option mp_capable"),
+        ("< S 0:0(0) win 9 <exp-tarr 10>", "the TCP option exp-tarr"),
+        ("< icmp echo_request id 7", "id in an ICMP message"),
+    ],
+)
+def test_packets_of_the_language_that_are_not_there(drill: Drill, packet: str, construct: str) -> None:
+    assert construct in drill.lacks(f"+0 {packet}")
+
+
+@pytest.mark.parametrize("marks", ["[ce]", "[ECN ce]", "(ce)", "[ECN ce, ttl 9]", "(ttl 9, flowlabel 7, ect0)"])
+def test_marks_of_the_ip_header(drill: Drill, marks: str) -> None:
+    drill.passes(f"+0 < {marks} P. 1:11(10) ack 1 win 9\n+0 > . 1:1(0) ack 11")
+
+
+def test_a_counter_among_the_flags(drill: Drill) -> None:
+    drill.passes("+0 < P.5 1:11(10) ack 1 win 9\n+0 > . 1:1(0) ack 11")
+
+
+def test_small_forms(drill: Drill) -> None:
+    drill.passes('+0 setsockopt(4, SOL_TCP, TCP_CONGESTION, "cu" "bic", 5) = 0')
+    drill.passes("+0 setsockopt(4, SOL_SOCKET, SO_MARK, [~0], 4) = 0\n+0 write(4, ..., (10)) = 10")
+    drill.passes("# a remark\n#\n+0 write(4, ..., 1) = 1")
+    drill.passes("--define=LENGTH=10\n+0 write(4, ..., LENGTH) = LENGTH")
+
+
+def test_the_names_of_the_ip_versions_may_have_hyphens(drill: Drill) -> None:
+    assert drill.passes("--ip_version=ipv4-mapped-ipv6\n+0 write(4, ..., 1) = 1").ip_version == "ipv4_mapped_ipv6"

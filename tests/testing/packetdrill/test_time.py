@@ -105,3 +105,12 @@ def test_time_is_virtual(drill: Drill) -> None:
 @pytest.mark.parametrize("start", ["0.1", "+0"])
 def test_packets_arrive_exactly_when_they_should(drill: Drill, start: str) -> None:
     drill.passes(f"{start} < P. 1:6(5) ack 1 win 9\n+0 > . 1:1(0) ack 6", tolerance=0, tolerance_percent=0)
+
+
+def test_inbound_packets_that_follow_each_other_keep_the_scripts_time(drill: Drill) -> None:
+    """The first comes 3 ms late, behind a packet that did; the second is counted from where the first should be."""
+    drill.passes(
+        WRITE + "+.297 " + RESENT + "0.497 < . 1:1(0) ack 101 win 9\n+.1 < P. 1:11(10) ack 101 win 9\n"
+        "0.597 > . 101:101(0) ack 11",
+        tolerance_percent=0,
+    )
