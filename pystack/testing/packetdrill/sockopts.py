@@ -111,8 +111,6 @@ class SocketOptions(Transfers):
             return Answer()
         if not isinstance(descriptor.endpoint, StreamEndpoint):
             raise Unsupported("ioctl() on a UDP socket")
-        if code == CONSTANTS["SIOCATMARK"]:
-            return compared("the value", value, int(descriptor.endpoint.urgent == 0))
         info = descriptor.endpoint.info()
         counts = {
             CONSTANTS["SIOCINQ"]: info.unread,

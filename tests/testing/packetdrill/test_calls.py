@@ -330,7 +330,8 @@ def test_splice_by_way_of_a_pipe(drill: Drill) -> None:
     drill.passes(
         "+0 pipe([5, 6]) = 0\n+0 splice(5, NULL, 4, NULL, 100, 0) = -1 EAGAIN\n"
         + RECEIVED
-        + "+0 splice(4, NULL, 6, NULL, 60, 0) = 60\n+0 splice(5, NULL, 4, NULL, 100, 0) = 60\n+0 > P. 1:61(60) ack 101\n"
+        + "+0 splice(4, NULL, 6, NULL, 60, 0) = 60\n+0 splice(5, NULL, 4, NULL, 100, 0) = 60\n"
+        "+0 > P. 1:61(60) ack 101\n"
         "+0 close(5) = 0\n+0 read(4, ..., 100) = 40"
     )
 
