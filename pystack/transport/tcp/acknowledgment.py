@@ -135,6 +135,8 @@ class Acknowledgment(Timeouts):
     def _take_watched_ack(self, seg: Segment, ack: int, now: Ns) -> None:
         """An acknowledgement, new or not, during recovery, with SACK blocks, or after something was sent again."""
         board = self._board
+        if seg.sack and self._output_due and self._selective.phase is Phase.OPEN:
+            self._send_allowed(now)
         acked = ack - self.snd_una
         delivered = board.delivered
         recent = now - (self._rtt.minimum or 0)

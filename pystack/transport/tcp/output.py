@@ -18,7 +18,10 @@ _LISTEN = State.LISTEN
 _SYN_SENT = State.SYN_SENT
 _FIN_WAIT_1 = State.FIN_WAIT_1
 _URGENT_MAX = 0xFFFF
+_AHEAD = 64
+"""Segments that wait in front of a turn's output at most before no more are added."""
 _OPEN = Phase.OPEN
+_FAST = Phase.FAST
 
 
 class Output(TransmissionControlBlock):
@@ -70,6 +73,18 @@ class Output(TransmissionControlBlock):
         self._output_due = len(out) >= limit
         self._segments_out += len(out)
         return out
+
+    def _send_allowed(self, now: Ns) -> None:
+        """What earlier acknowledgements of this turn have allowed leaves before the next one is looked at, as if each
+        had been answered at once. That one may tell of a loss: then the flight counts, from which the window is
+        reduced, and nothing but what was lost would follow."""
+        out = self._replies
+        if self._snd_end > self.snd_nxt and not self._board.lost and len(out) < _AHEAD:
+            answers = len(out)
+            self._send_new(out, now, _AHEAD, 0)
+            if len(out) > answers:
+                self._last_sent = now
+                self._on_ack_sent()
 
     def _send_syn(self, out: list[Segment], now: Ns, limit: int) -> None:
         """Our SYN, with our options, alone or with the ACK of the peer's. The first one may carry Fast Open's cookie
@@ -175,7 +190,8 @@ class Output(TransmissionControlBlock):
         self._octets_resent += size
         self._data_segments_out += size > 0
         out.append(self._data_segment(self._segment(again.start, ACK, now), again.start, size, again.end > end))
-        if self._timers.retransmit == NEVER:
+        first = again.start == self.snd_una and self._selective.phase is _FAST
+        if self._timers.retransmit == NEVER or first:  # RFC 6675 section 6: the timer may start again with it
             self._timers.retransmit = now + self._rtt.rto
 
     def _send_probe(self, out: list[Segment], now: Ns) -> None:
@@ -183,7 +199,8 @@ class Output(TransmissionControlBlock):
         board, mss, nxt = self._board, self.snd_mss, self.snd_nxt
         size = min(self._send.end - nxt, mss, self.snd_una + self.snd_wnd - nxt)
         if size > 0:
-            out.append(self._data_segment(self._segment(nxt, ACK, now), nxt, size, fin=False))
+            flags = ACK | PSH if (self._rtt.srtt or 0) < self.config.delayed_ack else ACK  # docs/deviations.md
+            out.append(self._data_segment(self._segment(nxt, flags, now), nxt, size, fin=False))
             board.on_sent(nxt, nxt + size, size, now)
             self.snd_nxt += size
             self._data_segments_out += 1

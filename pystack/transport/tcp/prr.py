@@ -10,8 +10,8 @@ __all__ = ["ProportionalRateReduction"]
 
 
 class ProportionalRateReduction:
-    """Octets throughout. From `begin` to the end of recovery the congestion window is what is in flight and what
-    `on_ack` allows beyond it."""
+    """Octets throughout, the share of what has arrived rounded up to whole segments. From `begin` to the end of
+    recovery the congestion window is what is in flight and what `on_ack` allows beyond it."""
 
     __slots__ = ("_delivered", "_recover_flight", "out")
 
@@ -30,7 +30,8 @@ class ProportionalRateReduction:
         """What may be sent now. `delivered`: octets that this acknowledgement says have arrived."""
         self._delivered += delivered
         if in_flight > ssthresh:
-            allowed = -(-self._delivered * ssthresh // self._recover_flight) - self.out
+            share = -(-self._delivered * ssthresh // self._recover_flight)
+            allowed = -(-share // smss) * smss - self.out
         else:
             allowed = max(self._delivered - self.out, delivered)
             if safe:

@@ -326,3 +326,15 @@ def test_the_least_round_trip_is_forgotten_after_a_while() -> None:
     for second in range(301, 700):
         rtt.sample(50 * MS, second * SECOND)
     assert rtt.minimum == 50 * MS
+
+
+def test_what_arrives_together_is_answered_one_by_one(wire: Script) -> None:
+    """An acknowledgement in order, and one that tells of a loss, in one turn: new data leaves for the first before the
+    second reduces the window, and the window is reduced from what was in flight then."""
+    flying(wire)
+    wire.hold = True
+    wire.inject(ack=4001)
+    wire.inject(ack=4001, sack=[(5001, 8001)])
+    wire.hold = False
+    assert sent(wire) == [*full(10_001, 18_001), (4001, 5001), (18_001, 19_001)]
+    assert wire.tcp.info().ssthresh == 7000

@@ -1,7 +1,10 @@
 """Tail loss probes: RFC 8985 section 7."""
 
+import pytest
+
+from pystack.transport.tcp.segment import PSH
 from pystack.transport.tcp.tlp import LossProbe
-from pystack.units import MS, SECOND
+from pystack.units import MS, SECOND, Ns
 from tests.transport.tcp.script import Script
 from tests.transport.tcp.selective import RTT, full, sent
 
@@ -38,6 +41,15 @@ def test_new_data_is_the_better_probe(wire: Script) -> None:
     wire.wait()
     assert sent(wire) == full(10_001, 11_001)
     assert wire.tcp.info().total_retransmits == 0
+
+
+@pytest.mark.parametrize(("rtt", "pushed"), [(1 * MS, True), (RTT, False)])
+def test_new_data_is_pushed_where_a_delayed_answer_would_cost_round_trips(wire: Script, rtt: Ns, pushed: bool) -> None:
+    wire.established(sack=True, rtt=rtt, congestion="newreno")
+    wire.send(15_000)
+    assert sent(wire) == full(1, 10_001)
+    wire.wait()
+    assert bool(wire.take().flags & PSH) is pushed
 
 
 def test_new_data_does_not_leave_beyond_the_peers_window(wire: Script) -> None:
