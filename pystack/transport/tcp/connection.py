@@ -231,13 +231,13 @@ class TCPConnection(Arrival):
         if mss == self._path_mss and ip_options == self._ip_options:
             return
         self._path_mss, self._ip_options = mss, ip_options
+        before = self.snd_mss
+        self._choose_mss()
         if self.snd_una == self.iss and not self.fast_opened:
             if self._board.longest > mss:  # data that left with the SYN: the SYN goes again alone
                 self._lose_all()
                 self._output_due = True
             return
-        before = self.snd_mss
-        self._choose_mss()
         self.congestion.on_smss(self.snd_mss)
         if self.snd_mss < before and self._board.longest > self.snd_mss:
             self._recovery.on_timeout(self.snd_nxt)

@@ -100,6 +100,15 @@ def test_a_path_mtu_learnt_during_the_handshake(wire: Script) -> None:
     wire.expect("1:601", "601:1201")
 
 
+def test_a_path_mtu_learnt_before_our_syn_is_acknowledged(wire: Script) -> None:
+    wire.syn_received(peer_mss=1000)
+    wire.tcp.on_path_mtu(600, wire.now)
+    wire.inject()
+    wire.sent.clear()
+    wire.send(1200)
+    wire.expect("1:601", "601:1201")
+
+
 def test_a_link_that_is_gone_ends_the_connection_silently(wire: Script) -> None:
     wire.established(app_sends=100)
     wire.sent.clear()
