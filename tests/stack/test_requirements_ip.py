@@ -309,10 +309,14 @@ def test_nothing_but_the_user_changes_the_diffserv_field(lone: Lone) -> None:
     conn = lone.establish()
     conn.try_send(b"data", lone.now)
     lone.run(3)
-    lone.segment(ACK, 1001, lone.iss + 5, b"x", ip=lone.ip(**({"dscp": 46} if lone.version == 4 else {})))
+    marked = {"dscp": 46} if lone.version == 4 else {"traffic_class": 46 << 2}
+    lone.segment(ACK, 1001, lone.iss + 5, b"x", ip=lone.ip(**marked))
+    assert conn.try_recv(9, lone.now) == b"x"
     conn.close(lone.now)
+    lone.segment(ACK, 1002, lone.iss + 5, b"nobody reads this", ip=lone.ip(**marked))
     sent = lone.sent()
-    assert len(sent) > 4
+    assert [sum(bool(each.tcp.flags & flag) for each in sent) for flag in (FIN, RST)] == [1, 1]
+    assert sum(each.payload == b"data" for each in sent) > 2
     assert {each.tos for each in sent} == {0}
 
 

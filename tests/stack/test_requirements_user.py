@@ -51,6 +51,22 @@ def test_a_passive_open_that_fails_disturbs_nobody(lone: Lone) -> None:
     assert server.try_accept(lone.now) is not None
 
 
+def test_of_two_sockets_bound_to_one_port_the_first_to_listen_has_it(lone: Lone) -> None:
+    """MUST-41: both may be bound, with SO_REUSEADDR; the second passive open fails, and takes nothing away."""
+    first, second = lone.stack.stream(), lone.stack.stream()
+    for each in (first, second):
+        each.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        each.bind(("", 80), lone.now)
+    first.listen(1, lone.now)
+    with raises_errno("EADDRINUSE"):
+        second.listen(1, lone.now)
+    second.close(lone.now)
+    lone.segment(SYN)
+    (answer,) = lone.sent()
+    lone.segment(ACK, 1001, answer.tcp.seq + 1)
+    assert first.try_accept(lone.now) is not None
+
+
 def test_a_passive_open_beside_others_of_the_same_port_disturbs_nobody(lone: Lone) -> None:
     """MUST-41: an established connection of that port goes on."""
     conn = lone.establish()

@@ -121,6 +121,10 @@ def test_old_data_behind_a_shrunken_window_waits(wire: Script) -> None:
     for _ in range(4):
         wire.wait()
         wire.expect("1:1001")
+    wire.inject(ack=1001, win=500)  # the congestion window has room for two segments now
+    wire.expect("1001:1501")
+    wire.inject(ack=1501, win=0)
+    wire.expect("1501:1502")
 
 
 @pytest.mark.parametrize("window", [0, 1, 999])

@@ -1,5 +1,7 @@
 """RFC 9293 Appendix B, rows about what a header holds: the window, urgent data, options, the MSS."""
 
+from collections.abc import Iterable
+
 import pytest
 
 from pystack.transport.tcp import Segment, State, TCPConfig, TCPConnection
@@ -7,7 +9,7 @@ from pystack.transport.tcp.segment import SYN, URG
 from pystack.units import MS, SECOND
 from pystack.wire.seq import wrap
 from pystack.wire.tcp import TCP
-from tests.transport.tcp.pair import Pair
+from tests.transport.tcp.pair import Fate, Pair
 from tests.transport.tcp.script import LETTERS, PLACES, Place, Script
 
 
@@ -28,10 +30,14 @@ def segments_of(trace: list[bytes]) -> list[Segment]:
     return [Segment.from_bytes((octets,)) for octets in trace]
 
 
-def whole_life(place: Place, **config: object) -> list[bytes]:
+LOST_BOTH_WAYS = [Fate.LOSE if number in (6, 8, 17, 19) else Fate.DELIVER for number in range(20)]
+"""Two of the first segments with data of each side are lost, so that ACKs and data carry SACK blocks."""
+
+
+def whole_life(place: Place, fates: Iterable[Fate] = (), **config: object) -> list[bytes]:
     """Every segment of a connection that carries data both ways and closes in order, as octets."""
     settings = TCPConfig(**config)  # type: ignore[arg-type]
-    pair = Pair(place, a=settings, b=settings)
+    pair = Pair(place, a=settings, b=settings, fates=fates)
     for end in pair.ends:
         end.to_send = memoryview(bytes(20_000))
         end.shutdown_after = True
@@ -176,12 +182,14 @@ def test_options_in_any_segment_and_of_any_kind(wire: Script, flags: str, passiv
         assert wire.tcp.eof is (flags == "F.")
 
 
+@pytest.mark.parametrize("fates", [(), LOST_BOTH_WAYS], ids=["clean", "losses"])
 @pytest.mark.parametrize("timestamps", [False, True])
 @pytest.mark.parametrize("place", PLACES.values(), ids=PLACES)
-def test_every_segment_of_a_connection_has_sound_options(place: Place, timestamps: bool) -> None:
+def test_every_segment_of_a_connection_has_sound_options(place: Place, timestamps: bool, fates: Iterable[Fate]) -> None:
     """MUST-65: MSS in SYNs only. MUST-68: whatever is neither the end nor a no-operation has a length. MUST-69: behind
     the end there are zeros."""
-    trace = whole_life(place, timestamps=timestamps)
+    trace = whole_life(place, fates, timestamps=timestamps)
+    seen = set()
     for octets in trace:
         area = octets[20 : octets[12] >> 4 << 2]
         at, kinds = 0, []
@@ -193,6 +201,8 @@ def test_every_segment_of_a_connection_has_sound_options(place: Place, timestamp
             at += 1 if area[at] == 1 else area[at + 1]
         assert at <= len(area)
         assert (2 in kinds) is bool(octets[13] & SYN)
+        seen.update((kind, len(octets) > octets[12] >> 4 << 2) for kind in kinds)
+    assert {(5, False), (5, True)} <= seen or not fates, "no SACK blocks to look at"
     assert sum(bool(octets[13] & SYN) for octets in trace) == 2
 
 
