@@ -16,7 +16,6 @@ RESULTS = Path("build", "ci")
 """What `.ci/measured.py` leaves: a folder per run of the tests, with `outcomes.json` and `coverage`."""
 BRANCH_COVERAGE = 90
 """Percent of `pystack/`, branches counted, below which the `ci` session fails."""
-HOSTILE = {"PYSTACK_HOSTILE_FRAMES": "1000000"}
 MUST_RUN = {"PYSTACK_REQUIRE_ALL": "1"}
 """A test that lacks root or a program fails instead of being skipped."""
 
@@ -95,10 +94,9 @@ def bench(session: nox.Session) -> None:
 
 @nox.session
 def deep(session: nox.Session) -> None:
-    """The long runs: many seeds, many cycles, big transfers, a million hostile frames. Arguments go to pytest."""
+    """The long runs: many seeds, many cycles, big transfers. Arguments go to pytest."""
     session.install("-e.[test,oracle]")
     session.run("pytest", "-n", "auto", "-m", "deep", *session.posargs, env=MUST_RUN)
-    session.run("pytest", "-n", "auto", "tests/stack/test_hostile.py", env=MUST_RUN | HOSTILE)
 
 
 @nox.session
