@@ -7,23 +7,19 @@ import re
 import struct
 import sys
 from collections import deque
-from contextlib import suppress
 from random import Random
-from typing import NamedTuple
 
 import pytest
-from attrs import define, field
+from attrs import define
 
 from pystack.link.base import Frame, Medium
 from pystack.link.memory import MemoryLink
-from pystack.net.config import NetConfig
 from pystack.sim.simulation import Simulation
-from pystack.stack.config import StackConfig
-from pystack.stack.stream import StreamEndpoint
-from pystack.units import MS, Ns
+from pystack.units import Ns
 from pystack.wire.checksum import ones_sum_buffers
 from pystack.wire.pseudo import pseudo_sum
-from tests.stack.conftest import Pair, make_pair
+from tests.stack.conftest import make_pair
+from tests.stack.siege import Besieged, Ground
 
 FRAMES = int(os.environ.get("PYSTACK_HOSTILE_FRAMES", "1000000"))
 HEADER = struct.Struct("!HHIIHH")
@@ -82,7 +78,7 @@ class Attacker:
     version: int
     protected: int
     """A port: connections from there are attacked only by who does not see their numbers."""
-    heard: deque[bytes] = field(init=False, factory=lambda: deque(maxlen=64))
+    heard: deque[bytes]
 
     @property
     def transport(self) -> int:
@@ -202,103 +198,33 @@ class Attacker:
         octets[body + at : body + at + 2] = checksum.to_bytes(2, "big")
 
 
-def exchange(pair: Pair, client: StreamEndpoint, conn: StreamEndpoint, data: bytes) -> None:
-    pair.send_all(client, data)
-    got = b""
-    while len(got) < len(data):
-        got += pair.recv(conn)
-    assert got == data
-
-
-class Ground(NamedTuple):
-    medium: Medium
-    version: int
-    seed: int
-
-
 GROUNDS = [
     Ground(medium, version, seed)
     for medium, version in ((Medium.ETHERNET, 4), (Medium.IP, 4), (Medium.IP, 6))
     for seed in (1, 2)
 ]
-FEW = StackConfig(
-    half_open_limit=20,
-    connection_limit=60,
-    time_wait_limit=20,
-    memory_limit=4_000_000,
-    udp_queue_octets=20_000,
-    net=NetConfig(neighbour_limit=30, unresolved_limit=10, path_limit=30, path_mtu_limit=10),
-)
 
 
 def attack(ground: Ground, frames: int) -> tuple[int, int]:
     """Memory blocks in use when half of the frames, and when all of them, have arrived."""
-    rng = Random(f"{ground}")
-    pair = make_pair(ground.seed + 100, ground.medium, FEW, ground.version)
-    server = pair.listen(backlog=8)
-    client = pair.connect()
-    conn = pair.accept(server)
-    resolver = pair.b.datagram()
-    resolver.bind(("", 53), pair.now)
-    exchange(pair, client, conn, b"before")
+    besieged = Besieged.make(ground)
     templates = recorded_frames(ground.seed, ground.medium, ground.version)
     ip = 14 if ground.medium is Medium.ETHERNET else 0
-    attacker = Attacker(rng, templates, ip, ground.version, client.getsockname()[1])
-    accepted: deque[StreamEndpoint] = deque()
+    attacker = Attacker(
+        Random(f"{ground}"), templates, ip, ground.version, besieged.client.getsockname()[1], besieged.heard
+    )
     blocks = [0, 0]
-    for number in range(frames):
-        pair.link_a.send([Frame((attacker.next(),))], pair.now)
-        if number % 32 == 31:
-            pair.b.poll(pair.now)
-            attacker.heard.extend(frame.to_bytes() for frame in pair.link_a.receive(1024, pair.now))
-            pair.sim.now += rng.choice((0, 1 * MS, 20 * MS, 300 * MS))
-            serve(server, accepted, rng, pair.now)
-            check_caps(pair)
-        if number == frames // 2:
-            gc.collect()
-            blocks[0] = sys.getallocatedblocks()
-            names = set(pair.b.counters)
-    gc.collect()
-    blocks[1] = sys.getallocatedblocks()
+    for half in range(2):
+        for _ in range(frames // 64):
+            besieged.take([attacker.next() for _ in range(32)])
+        gc.collect()
+        blocks[half] = sys.getallocatedblocks()
+        if not half:
+            names = set(besieged.host.counters)
     assert all(re.fullmatch(r"[a-z0-9_]+(\.[a-z0-9_]+)+", name) for name in names)
-    assert len(set(pair.b.counters) - names) <= 10
-    for each in accepted:
-        each.abort(pair.now)
-    pair.run(10)
-    exchange(pair, client, conn, bytes(range(256)) * 100)
-    exchange(pair, conn, client, bytes(range(256)) * 100)
-    for endpoint in (server, client, conn, resolver):
-        endpoint.close(pair.now)
-    pair.sim.run()
-    assert pair.b.tcp.flows == []
-    assert pair.b.memory.used == 0
+    assert len(set(besieged.host.counters) - names) <= 10
+    besieged.relieve()
     return blocks[0], blocks[1]
-
-
-def serve(server: StreamEndpoint, accepted: deque[StreamEndpoint], rng: Random, now: Ns) -> None:
-    """An application that takes whoever comes, says something, and leaves in one way or another."""
-    conn = server.try_accept(now)
-    if conn is not None:
-        accepted.append(conn)
-        with suppress(OSError):
-            conn.try_send(bytes(rng.choice((1, 3000, 20_000))), now)
-    for each in list(accepted)[-4:]:
-        with suppress(OSError):
-            each.try_recv(1000, now)
-    if len(accepted) > 15:
-        each = accepted.popleft()
-        each.abort(now) if rng.random() < 0.5 else each.close(now)
-
-
-def check_caps(pair: Pair) -> None:
-    stack = pair.b
-    assert len(stack.tcp.flows) <= FEW.connection_limit
-    assert len(stack.tcp._lingering) <= FEW.time_wait_limit
-    assert stack.memory.used <= FEW.memory_limit + 70_000
-    assert len(stack.network._paths._cache) <= FEW.net.path_limit
-    for interface in stack.interfaces:
-        if interface.arp is not None:
-            assert len(interface.arp.cache) <= FEW.net.neighbour_limit
 
 
 @pytest.mark.parametrize("ground", GROUNDS, ids=lambda each: f"{each.medium.value}-ipv{each.version}-{each.seed}")
