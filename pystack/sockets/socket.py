@@ -231,9 +231,9 @@ class Socket:
             if bufsize < 0:
                 raise ValueError("negative buffersize in recv")
             return b""
-        if flags & WAIT_ALL:
+        if flags & WAIT_ALL and isinstance(self._endpoint, StreamEndpoint):
             buffer = bytearray(bufsize)
-            return bytes(memoryview(buffer)[: self._fill(memoryview(buffer), flags)])
+            return bytes(memoryview(buffer)[: self._fill(self._endpoint, memoryview(buffer), flags)])
         stream = self._stream
         return self._perform(lambda now: stream.try_recv(bufsize, now, flags), flags)
 
@@ -241,8 +241,8 @@ class Socket:
         view = _window("recv_into", buffer, nbytes)
         if not view.nbytes:
             return 0
-        if flags & WAIT_ALL:
-            return self._fill(view, flags)
+        if flags & WAIT_ALL and isinstance(self._endpoint, StreamEndpoint):
+            return self._fill(self._endpoint, view, flags)
         stream = self._stream
         return self._perform(lambda now: stream.try_recv_into(view, now, flags), flags)
 
@@ -264,14 +264,14 @@ class Socket:
         view[: len(data)] = data
         return len(data), sender
 
-    def _fill(self, view: memoryview, flags: int) -> int:
-        """MSG_WAITALL: all of `view`, or less when the stream ends, fails or is late in the middle."""
+    def _fill(self, stream: StreamEndpoint, view: memoryview, flags: int) -> int:
+        """MSG_WAITALL: all of `view`, or less when the stream ends, fails, is late or has its mark in the middle."""
         filled = 0
 
         def attempt(now: Ns) -> int | None:
             nonlocal filled
-            while filled < view.nbytes:
-                count = self._stream.try_recv_into(view[filled:], now, flags)
+            while filled < view.nbytes and not (filled and stream.at_mark):
+                count = stream.try_recv_into(view[filled:], now, flags)
                 if count is None:
                     return None
                 filled += count

@@ -570,3 +570,27 @@ def test_the_mark_of_urgent_data(two: Two) -> None:
         assert near.recv(1, socket.MSG_OOB) == b"!"
         assert near.recv(100) == b"cd"
         assert not near.sockatmark()
+
+
+def test_a_call_that_waits_for_all_stops_at_the_mark(two: Two) -> None:
+    near, far = two.connection()
+    with near, far:
+        far.sendall(b"ab!", socket.MSG_OOB)
+        far.sendall(b"cd")
+        near.settimeout(PATIENCE)
+        assert near.recv(4, socket.MSG_WAITALL) == b"ab"
+        assert near.sockatmark()
+        assert near.recv(2, socket.MSG_WAITALL) == b"cd"
+
+
+def test_a_datagram_is_all_that_a_call_waits_for(two: Two) -> None:
+    with two.a.socket(type=socket.SOCK_DGRAM) as near, two.b.socket(type=socket.SOCK_DGRAM) as far:
+        near.bind(("", 0))
+        near.settimeout(PATIENCE)
+        far.connect(("192.0.2.1", near.getsockname()[1]))
+        for datagram in (b"one", b"two"):
+            far.send(datagram)
+        assert near.recv(6, socket.MSG_WAITALL) == b"one"
+        buffer = bytearray(6)
+        assert near.recv_into(buffer, 0, socket.MSG_WAITALL) == 3
+        assert buffer == b"two\0\0\0"

@@ -164,14 +164,14 @@ def _sending(endpoint: StreamEndpoint, size: int, flags: int, *, waits: bool) ->
 
 
 def _receiving(endpoint: StreamEndpoint, size: int, flags: int, *, whole: bool) -> Callable[[Ns], Answer | None]:
-    """`whole`: not before all of `size` is there, or the end."""
+    """`whole`: not before all of `size` is there, or the end, or what comes next is the urgent mark."""
     got = 0
 
     def attempt(now: Ns) -> Answer | None:
         nonlocal got
         while (data := endpoint.try_recv(size - got, now, flags)) is not None:
             got += len(data)
-            if not whole or not data or got == size:
+            if not whole or not data or got == size or endpoint.at_mark:
                 return Answer(got)
         return None
 
