@@ -31,7 +31,7 @@ def output_of(code: str) -> str:
     return result.stdout
 
 
-@pytest.mark.parametrize("document", ["README.md", "docs/tutorial.md"])
+@pytest.mark.parametrize("document", ["README.md", "docs/tutorial.md", "docs/howto/options.md"])
 def test_the_first_program_prints_what_is_shown(document: str) -> None:
     assert output_of(blocks(document, "python")[0]) == blocks(document, "text")[0]
 
