@@ -135,7 +135,7 @@ def tcp_info(state: State, info: TCPInfo | None = None, mtu: int = 0, now: Ns = 
         values.update((name, read(info)) for name, read in TOLD.items() if name in values)
         values["tcpi_wscale"] = info.snd_scale | info.rcv_scale << 4
         values["tcpi_pmtu"] = mtu
-        values["tcpi_last_data_sent"] = (now - info.last_sent) // MS
-        values["tcpi_last_ack_recv"] = (now - info.last_heard) // MS
+        values["tcpi_last_data_sent"] = max(now - info.last_sent, 0) // MS
+        values["tcpi_last_ack_recv"] = max(now - info.last_heard, 0) // MS
     values["tcpi_state"] = STATES.index(state) + 1
     return _STRUCT.pack(*(min(values[name], limit) for name, limit in zip(_NAMES, _LIMITS, strict=True)))

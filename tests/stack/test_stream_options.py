@@ -6,6 +6,7 @@ import struct
 import pytest
 
 from pystack import wire
+from pystack.units import SECOND
 from tests.stack.lone import ACK, Lone
 
 INFO = (socket.IPPROTO_TCP, getattr(socket, "TCP_INFO", 11))
@@ -32,6 +33,14 @@ def test_tcp_info_has_linux_s_layout(lone: Lone) -> None:
     assert segs_out == conn.info().segments_out
     assert struct.unpack_from("=QQ", raw, 200) == (1000, 0)  # octets sent, of them again
     assert conn.getsockopt(*INFO, 7) == raw[:7]
+
+
+def test_tcp_info_of_what_was_sent_since_the_last_poll(lone: Lone) -> None:
+    conn = lone.establish()
+    conn.try_send(b"later", lone.now + SECOND)
+    raw = conn.getsockopt(*INFO, 240)
+    assert isinstance(raw, bytes)
+    assert struct.unpack_from("=I", raw, 44) == (0,)  # last data sent, ms ago
 
 
 def test_tcp_info_without_a_connection_is_the_state(lone: Lone) -> None:
