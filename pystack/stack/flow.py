@@ -35,6 +35,8 @@ class Settings:
     """Before what the peer's segments say."""
     defer_accept: int = 0
     """Seconds that an open connection without data may wait before a listener's user hears of it."""
+    quick: bool | None = None
+    """Whether acknowledging begins at once or in company (TCP_QUICKACK); None: as `tcp` says."""
 
 
 @define(eq=False)

@@ -477,7 +477,7 @@ class StreamEndpoint(Endpoint):
         if key == options.DEFER_ACCEPT:
             return self._settings.defer_accept
         if key == options.QUICKACK:
-            return int(self._flow.connection.quick if self._flow is not None else self._settings.tcp.quick_acks > 0)
+            return int(self._is_quick())
         if key == options.MAXSEG:
             return self._segment_size()
         return SETTINGS[key].read(self._settings.tcp) if key in SETTINGS else super()._get_option(key)
@@ -488,11 +488,15 @@ class StreamEndpoint(Endpoint):
             return self._flow.connection.snd_mss
         return self._settings.tcp.max_segment or DEFAULT_MSS[4]
 
+    def _is_quick(self) -> bool:
+        if self._flow is not None:
+            return self._flow.connection.quick
+        return self._settings.tcp.quick_acks > 0 if self._settings.quick is None else self._settings.quick
+
     def _set_quick(self, quick: bool) -> None:
         """TCP_QUICKACK: acknowledge at once, or wait for company, until the connection changes its mind."""
         if self._flow is None:
-            quick_acks = self._stack.config.tcp.quick_acks if quick else 0
-            self._change(evolve(self._settings, tcp=evolve(self._settings.tcp, quick_acks=quick_acks)))
+            self._change(evolve(self._settings, quick=quick))
         else:
             self._flow.connection.acknowledge_quickly(quick)
             self._stack.tcp.push(self._flow, self._stack.now)

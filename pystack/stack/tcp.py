@@ -571,6 +571,8 @@ class TCPService:
             config=settings.tcp,
             ts_offset=self.numbers.timestamp_offset(path.src, path.dst),
         )
+        if settings.quick is not None:
+            connection.acknowledge_quickly(settings.quick)
         self._fit_to_path(connection, path, now)
         return connection
 
