@@ -194,6 +194,20 @@ def test_the_server_answers_before_the_handshake_is_done(net: Net, ours: bool) -
     assert net.opening(client) == Opening(REQUEST, len(REQUEST), len(REQUEST))
 
 
+@pytest.mark.parametrize("end", ["shutdown", "close"])
+def test_the_end_of_a_request_is_not_lost_when_the_client_does_not_wait(net: Net, end: str) -> None:
+    server, address = net.listener(ours=False)
+    talk(net, net.client(ours=True), server, address, REQUEST)
+    client = net.client(ours=True)
+    client.setblocking(False)
+    assert client.sendto(REQUEST, socket.MSG_FASTOPEN, address) == len(REQUEST)
+    if end == "close":
+        client.close()
+    else:
+        client.shutdown(socket.SHUT_WR)
+    assert everything(net.kept(server.accept()[0])) == REQUEST
+
+
 @WE_OPEN
 def test_a_connect_that_waits_for_data(net: Net, ours: bool) -> None:
     server, address = net.listener(ours=not ours)

@@ -106,6 +106,22 @@ def test_the_default_send_mss_of_each_ip_version(lone: Lone, announced: int | No
     assert [len(segment.payload) for segment in lone.sent()] == 3 * [used[lone.version]]
 
 
+@pytest.mark.parametrize("version", [4, 6])
+@pytest.mark.parametrize("stamped", [False, True], ids=["bare", "timestamps"])
+@pytest.mark.parametrize(("announced", "used"), [(None, {4: 536, 6: 1220}), (700, {4: 536, 6: 536})])
+def test_the_default_send_mss_comes_back_with_a_syn_cookie(
+    version: int, stamped: bool, announced: int | None, used: dict[int, int]
+) -> None:
+    """MUST-15, where the listener remembers no SYN: the cookie says that there was no MSS option."""
+    lone = Lone(StackConfig(half_open_limit=0), version=version)
+    offered = () if announced is None else (wire.MaximumSegmentSize(announced),)
+    conn = lone.establish(options=(*offered, wire.Timestamps(1, 0)) if stamped else offered)
+    assert lone.stack.counters["tcp.cookies_redeemed"] == 1
+    overhead = 12 if stamped else 0
+    conn.try_send(bytes(3 * (used[version] - overhead)), lone.now)
+    assert [len(segment.payload) for segment in lone.sent()] == 3 * [used[version] - overhead]
+
+
 def test_no_packet_exceeds_what_the_path_takes(lone: Lone) -> None:
     """MUST-16: options are taken off, not put on top; a path that narrows is followed."""
     conn = lone.establish(options=(wire.MaximumSegmentSize(9000), wire.Timestamps(1, 0)))

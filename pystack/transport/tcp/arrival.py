@@ -136,6 +136,8 @@ class Arrival(Acknowledgment):
             self._synchronized(seg, self.irs, ack, now)
             if isinstance(self._fast_open, ActiveFastOpen):
                 self._fast_open.on_syn_ack(seg.fast_open, self._peer_mss, ack - self.iss - 1, now)
+            if self._fin_due:  # the user closed behind the data of the SYN
+                self._move(Got.CLOSE)
             self._ack_due = self._output_due = True
             self._process_content(seg, self.irs, now)
         else:

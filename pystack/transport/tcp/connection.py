@@ -200,6 +200,9 @@ class TCPConnection(Arrival):
             self._wait_for_progress(now)
             if state is State.SYN_RECEIVED and len(self._send) and not self.fast_opened:
                 return  # section 3.10.4: queued until ESTABLISHED
+        elif len(self._send) and isinstance(self._fast_open, ActiveFastOpen):
+            self._fin_due = True  # so is this, since the user was told that the data is on its way: docs/deviations.md
+            return
         self._move(Got.CLOSE)
 
     def is_outstanding(self, seq: int) -> bool:
