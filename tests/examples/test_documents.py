@@ -1,6 +1,7 @@
 """What the documents show is what happens: their code runs, their numbers are the code's, their links lead to files."""
 
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,11 @@ from _story import STATES
 
 from pystack import StackConfig, TCPConfig
 from pystack.net.config import NetConfig
+from pystack.stack.linuxinfo import TOLD
+from pystack.testing.packetdrill import Settings, sysctl
+from pystack.testing.packetdrill.calls import SocketCalls
+from pystack.testing.packetdrill.preprocess import prepare
+from pystack.testing.packetdrill.settings import apply_options
 from pystack.transport.tcp.state import State
 from pystack.units import SECOND
 
@@ -61,6 +67,96 @@ def test_the_readme_has_two_commands() -> None:
     assert demo.count("\n") == tests.count("\n") == 1
     assert "examples/curl_lite.py" in demo
     assert "pytest" in tests
+
+
+PACKETDRILL = "docs/packetdrill.md"
+
+
+@pytest.fixture
+def script_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """With the scripts that the page shows, each under the name in its first line."""
+    monkeypatch.chdir(tmp_path)
+    for block in blocks(PACKETDRILL, "text"):
+        if named := re.match(r"// (\w+\.pkt):", block):
+            (tmp_path / named[1]).write_text(block, encoding="utf-8")
+    return tmp_path
+
+
+@pytest.mark.usefixtures("script_folder")
+def test_packetdrill_prints_what_is_shown() -> None:
+    sessions = blocks(PACKETDRILL, "console")
+    assert len(sessions) == 4
+    for session in sessions:
+        command, shown = session.split("\n", 1)
+        dollar, python, *arguments = shlex.split(command)
+        assert (dollar, python) == ("$", "python")
+        done = subprocess.run([sys.executable, *arguments], capture_output=True, text=True, timeout=60, check=False)
+        assert (done.stdout, done.stderr) == (shown, "")
+        assert done.returncode == int(" 1 failed" in shown)
+
+
+@pytest.mark.usefixtures("script_folder")
+def test_scripts_are_run_from_python() -> None:
+    assert output_of(blocks(PACKETDRILL, "python")[0]) in blocks(PACKETDRILL, "text")
+
+
+@pytest.mark.parametrize(
+    ("conftest", "outcome"), [(1, "2 failed, 4 passed, 2 skipped"), (2, "4 failed, 4 passed")], ids=["plugin", "own"]
+)
+def test_scripts_are_tests_of_pytest(script_folder: Path, conftest: int, outcome: str) -> None:
+    (script_folder / "conftest.py").write_text(blocks(PACKETDRILL, "python")[conftest], encoding="utf-8")
+    command = [sys.executable, "-m", "pytest", "-c", "none.ini", "--rootdir", ".", "-p", "no:cacheprovider"]
+    (script_folder / "none.ini").write_text("[pytest]\n")
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert outcome in done.stdout.splitlines()[-1]
+
+
+def test_every_call_of_a_script_is_listed() -> None:
+    text = (ROOT / PACKETDRILL).read_text(encoding="utf-8")
+    table = text.partition("### Calls")[2].partition("Values are")[0]
+    calls = {name.removeprefix("call_") for name in dir(SocketCalls) if name.startswith("call_")}
+    assert set(re.findall(r"`([a-z]\w+)`", table)) == calls
+
+
+def test_every_sysctl_of_a_script_is_listed_and_sets_what_it_says() -> None:
+    text = (ROOT / PACKETDRILL).read_text(encoding="utf-8")
+    listed = dict(re.findall(r"^\| `(net\.[\w.]+)` \| (.+) \|$", text, re.MULTILINE))
+    assert listed.keys() == set(re.findall(r'"(net\.[\w.]+)":', Path(sysctl.__file__).read_text(encoding="utf-8")))
+    for name, effect in listed.items():
+        assert sysctl_fields(name) == set(re.findall(r"`([\w.]+)`", effect))
+
+
+def sysctl_fields(name: str) -> set[str]:
+    """Fields of `StackConfig` that some value of `name` changes."""
+    default = StackConfig()
+    changed = set()
+    for value in ("0", "1", "2", "7777", "newreno", "4096 20000 30000", "100 200"):
+        config, _ = sysctl.apply_command(default, f"sysctl -q {name}='{value}'")
+        for prefix, before, after in (("", default, config), ("tcp.", default.tcp, config.tcp)):
+            fields = [field.name for field in attrs.fields(type(before)) if field.name != "tcp"]
+            changed |= {f"{prefix}{field}" for field in fields if getattr(before, field) != getattr(after, field)}
+    return changed
+
+
+def test_script_options_are_listed() -> None:
+    text = (ROOT / PACKETDRILL).read_text(encoding="utf-8")
+    table = text.partition("### Options in a script")[2].partition("Any other is")[0]
+    names = re.findall(r"`(--\w+)`", table)
+    values = {
+        "--ip_version": "ipv6",
+        "--local_ip": "::1",
+        "--remote_ip": "::1",
+        "--gateway_ip": "::1",
+        "--netmask_ip": "::",
+    }
+    source = "".join(f"{name}={values.get(name, '7')}\n" for name in names)
+    assert apply_options(Settings(), prepare(source, "a.pkt", {}).options, "a.pkt")[1] == []
+
+
+def test_tcp_info_of_a_script_is_listed() -> None:
+    text = (ROOT / PACKETDRILL).read_text(encoding="utf-8")
+    section = text.partition("### Python blocks")[2].partition("### ")[0]
+    assert re.findall(r"`(tcpi_\w+)`", section) == list(TOLD)
 
 
 def rows() -> list[tuple[str, str]]:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
-from attrs import evolve, fields_dict
+from attrs import evolve
 
 from pystack.stack.config import StackConfig
 from pystack.units import MS, SECOND, US
@@ -58,10 +58,8 @@ _TCP: dict[str, _Setting] = {
     "net.ipv4.tcp_timestamps": _switch("timestamps"),
     "net.ipv4.tcp_window_scaling": _switch("window_scaling"),
     "net.ipv4.tcp_sack": _switch("sack"),
-    "net.ipv4.tcp_dsack": _switch("dsack"),
     "net.ipv4.tcp_ecn": _ecn,
     "net.ipv4.tcp_frto": _switch("frto"),
-    "net.ipv4.tcp_recovery": _switch("rack"),
     "net.ipv4.tcp_early_retrans": _switch("loss_probe"),
     "net.ipv4.tcp_congestion_control": _text("congestion"),
     "net.ipv4.tcp_syn_retries": _number("syn_retries"),
@@ -73,14 +71,13 @@ _TCP: dict[str, _Setting] = {
     "net.ipv4.tcp_keepalive_probes": _number("keepalive_count"),
     "net.ipv4.tcp_fin_timeout": _number("fin_wait_2", unit=SECOND),
     "net.ipv4.tcp_rto_min_us": _number("min_rto", unit=US),
-    "net.ipv4.tcp_rto_max_ms": _number("max_rto", unit=MS),
     "net.ipv4.tcp_rmem": _buffer("receive_buffer", "receive_buffer_max"),
     "net.ipv4.tcp_wmem": _buffer("send_buffer", "send_buffer_max"),
     "net.inet.tcp.rfc1323": _switch("timestamps", "window_scaling"),
     "net.inet.tcp.sack.enable": _switch("sack"),
     "net.inet.tcp.initcwnd_segments": _number("initial_window"),
     "net.inet.tcp.cc.algorithm": _text("congestion"),
-    "net.inet.tcp.ecn.enable": _number("ecn"),
+    "net.inet.tcp.ecn.enable": _ecn,
     "net.inet.tcp.keepidle": _number("keepalive_idle", unit=MS),
     "net.inet.tcp.keepintvl": _number("keepalive_interval", unit=MS),
     "net.inet.tcp.keepcnt": _number("keepalive_count"),
@@ -125,12 +122,11 @@ def _apply(config: StackConfig, name: str, value: str) -> StackConfig | None:
         if name in _STACK:
             changed: StackConfig = _evolved(config, _STACK[name], value)
             return changed
-    except (KeyError, ValueError):
+    except ValueError:
         return None
     return None
 
 
 def _evolved(config: Any, setting: _Setting, text: str) -> Any:
-    """Raises `KeyError` for a field that `config` does not have, `ValueError` for a value that it does not take."""
-    known = fields_dict(type(config))
-    return evolve(config, **{known[name].name: value for name, value in setting(text).items()})
+    """Raises `ValueError` for a value that `config` does not take."""
+    return evolve(config, **setting(text))

@@ -102,6 +102,8 @@ def test_what_can_be_run_here() -> None:
         ("../set_sysctls.py /proc/sys/net/ipv4/tcp_timestamps=0", "timestamps", False),
         ("sysctl -w net.inet.tcp.rexmit_min=100", "min_rto", 100 * MS),
         ("sysctl -w net.inet.tcp.initcwnd_segments=4", "initial_window", 4),
+        ("sysctl -w net.inet.tcp.ecn.enable=1", "ecn", True),
+        ("sysctl -w net.inet.tcp.ecn.enable=2", "ecn", False),
         ("sysctl -q net.ipv4.tcp_timestamps=1 && \\\n sysctl -q net.ipv4.tcp_retries2=7", "retries2", 7),
         ("sysctl -q net.ipv4.tcp_timestamps=1; sysctl -q net.ipv4.tcp_retries2=7", "retries2", 7),
         ("sysctl -q net.ipv4.tcp_retries2=6 net.ipv4.tcp_retries1=2", "retries1", 2),
