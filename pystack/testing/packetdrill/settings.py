@@ -41,7 +41,7 @@ class Settings:
     tolerance_percent: float = 12.5
     """... or by so much of the time since the event before, if that is more."""
     timestamp_tick: Ns = 0
-    """What one count of the peer's timestamp clock lasts; 0: TSval is not compared."""
+    """0: TSval is not compared. Else it is, in counts of the stack's own clock, one more or less."""
 
     strict: bool = True
     """Compare what the tool compares. False: PSH and the order of the options, NOPs included, do not matter."""
