@@ -125,3 +125,31 @@ def test_datagrams_are_charged_and_dropped_when_memory_is_short(pair: Pair) -> N
     pair.b.memory.used -= pair.b.memory.limit
     there.close(pair.now)
     assert pair.b.memory.used == 0
+
+
+def test_windows_that_close_for_good_hold_little_and_are_asked_ever_less_often() -> None:
+    """Peers that take enough to let the send buffers grow, and then nothing: what waits for each is no more than its
+    buffer, and the intervals between probes double up to two minutes (RFC 9293 section 3.8.6.1)."""
+    pair = small(16_000_000, receive_buffer=20_000, receive_buffer_max=20_000, send_buffer_max=30_000)
+    server = pair.listen(backlog=300)
+    clients = [pair.connect() for _ in range(200)]
+    conns = [pair.accept(server) for _ in clients]
+    for number in range(20):
+        for client, conn in zip(clients, conns, strict=True):
+            client.try_send(bytes(65536), pair.now)
+            if number < 10:
+                conn.try_recv(1 << 20, pair.now)
+        pair.run(0.1)
+        assert pair.a.memory.used <= 200 * 32_000
+    pair.run(1800)
+    before = sum(flow.connection.info().segments_out for flow in pair.a.tcp.flows)
+    held = pair.a.memory.used
+    pair.run(3600)
+    assert len(pair.a.tcp.flows) == 200
+    probes = sum(flow.connection.info().segments_out for flow in pair.a.tcp.flows) - before
+    assert 200 * 29 <= probes <= 200 * 31
+    assert pair.a.memory.used == held <= 200 * 32_000
+    for client, conn in zip(clients[:3], conns, strict=False):
+        conn.try_recv(1 << 20, pair.now)
+        pair.run(1)
+        assert client.writable

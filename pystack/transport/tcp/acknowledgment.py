@@ -127,7 +127,12 @@ class Acknowledgment(Timeouts):
     def _grow_send_buffer(self) -> None:
         """Room for what is in flight and as much again behind it."""
         send = self._send
-        if send.limit < 2 * self.congestion.cwnd and send.limit < self.config.send_buffer_max and self._send_autotuning:
+        if (
+            send.limit < 2 * self.congestion.cwnd
+            and send.limit < self.config.send_buffer_max
+            and self._send_autotuning
+            and self.may_grow
+        ):
             send.limit = min(2 * self.congestion.cwnd, self.config.send_buffer_max)
 
     # While something is, or may be, amiss

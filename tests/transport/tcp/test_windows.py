@@ -377,6 +377,17 @@ def test_the_send_buffer_grows_with_the_window(wire: Script) -> None:
     assert wire.tcp.unacknowledged > 64 << 10
 
 
+def test_the_send_buffer_does_not_grow_while_memory_is_short(wire: Script) -> None:
+    wire.established(send_buffer=16_384)
+    limit = wire.tcp._send.limit
+    wire.tcp.may_grow = False
+    for _ in range(10):
+        wire.send(20_000)
+        wire.inject(".")
+    assert wire.tcp._send.limit == limit
+    assert wire.tcp.congestion.cwnd > limit
+
+
 def test_a_send_buffer_of_chosen_size_stays(wire: Script) -> None:
     from attrs import evolve
 
