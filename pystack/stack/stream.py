@@ -279,11 +279,11 @@ class StreamEndpoint(Endpoint):
             raise error or os_error(EPIPE, "nothing can be sent on this connection any more")
         if not connection.writable:
             return None
-        taken = connection.send(data, now, urgent=bool(flags & URGENT), more=bool(flags & MORE))
-        if taken:
+        room = self._stack.tcp.send_room(flow)
+        taken = connection.send(data, now, urgent=bool(flags & URGENT), more=bool(flags & MORE), most=room)
+        if taken or not room:  # when there is none, others give way
             self._stack.tcp.push(flow, now)
-            return taken
-        return None if memoryview(data).nbytes else 0
+        return taken or (None if memoryview(data).nbytes else 0)
 
     @property
     def urgent(self) -> int | None:
@@ -319,7 +319,9 @@ class StreamEndpoint(Endpoint):
         if self._flow is None:
             return self._listening is None
         connection = self._flow.connection
-        return connection.writable
+        if not connection.send_space:
+            return connection.writable
+        return connection.writable and self._stack.tcp.send_room(self._flow) > 0
 
     @property
     def state(self) -> State:

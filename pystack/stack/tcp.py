@@ -54,7 +54,8 @@ QUANTUM = 32
 """Segments that one connection may send before the next one's turn."""
 
 GUARANTEED = 4096
-"""Octets that a connection may hold however short memory is, so that each makes progress (Linux's tcp_rmem minimum)."""
+"""Octets that a connection may hold in each direction however short memory is, so that each makes progress (Linux's
+tcp_rmem and tcp_wmem minimum)."""
 
 
 @define(eq=False)
@@ -105,7 +106,7 @@ class TCPService:
         flow = self._new_flow(path, local_port, remote_port, settings, now)
         flow.connection.connect(now, fast_open)
         if data:
-            flow.connection.send(data, now)
+            flow.connection.send(data, now, most=self.send_room(flow))
         self.push(flow, now)
         return flow
 
@@ -144,6 +145,12 @@ class TCPService:
             self._orphan(flow)
             flow.connection.abort(now)
             self.push(flow, now)
+
+    def send_room(self, flow: Flow) -> int:
+        """Octets that memory has for what the user sends. Whoever finds none has some in flight, and looks again when
+        the peer acknowledges them."""
+        memory = self.memory
+        return max(memory.limit - memory.used, GUARANTEED - flow.connection.send_memory, 0)
 
     def push(self, flow: Flow, now: Ns) -> None:
         """Let the user's call take effect: what may be sent is sent at once."""
@@ -188,7 +195,7 @@ class TCPService:
         if flow is None:
             self._deliver_unknown(key, segment, packet, now)
             return
-        if segment.length and self.memory.exhausted and flow.charged >= GUARANTEED:
+        if segment.length and self.memory.exhausted and flow.charged - flow.connection.send_memory >= GUARANTEED:
             self.counters["tcp.memory"] += 1
             return
         if packet.route is not None:

@@ -5,8 +5,11 @@ import pytest
 from pystack.link.base import Medium
 from pystack.stack.config import StackConfig
 from pystack.stack.memory import MemoryBudget
+from pystack.stack.tcp import GUARANTEED
 from pystack.transport.tcp.config import TCPConfig
 from pystack.transport.tcp.segment import ACK, Segment
+from pystack.transport.tcp.sendbuffer import PIECE_COST
+from pystack.units import SECOND
 from tests.stack.conftest import Pair, make_pair
 
 
@@ -55,6 +58,75 @@ def test_many_connections_that_nobody_reads_stay_under_the_limit_and_lose_nothin
         client.shutdown(1, pair.now)
     for index, conn in enumerate(conns):
         assert pair.recv_all(conn) == bytes([index]) * sent[index]
+
+
+def test_what_users_send_stays_under_the_limit_and_arrives() -> None:
+    """Each buffer may be as large as half of the limit, and peers that do not read keep them full."""
+    limit = 131_072
+    pair = small(limit, send_buffer=65_536, receive_buffer=4096, receive_buffer_max=4096)
+    server = pair.listen(backlog=100)
+    clients = [pair.connect() for _ in range(6)]
+    conns = [pair.accept(server) for _ in clients]
+    sent = [0] * len(clients)
+    for _ in range(20):
+        for index, client in enumerate(clients):
+            sent[index] += client.try_send(bytes([index]) * 65_536, pair.now) or 0
+        pair.run(0.2)
+        assert limit - 4096 < pair.a.memory.used <= limit + len(clients) * (GUARANTEED + PIECE_COST)
+    assert min(sent) >= GUARANTEED
+    assert not any(client.writable for client in clients)
+    for index, (client, conn) in enumerate(zip(clients, conns, strict=True)):
+        client.shutdown(1, pair.now)
+        assert client.writable
+        assert pair.recv_all(conn) == bytes([index]) * sent[index]
+
+
+def test_a_sender_that_waited_for_memory_goes_on_when_there_is_some() -> None:
+    pair = small(131_072, send_buffer=65_536)
+    client, conn = pair.established()
+    pair.a.memory.used += 131_072
+    pair.send_all(client, bytes(100_000))
+    pair.a.memory.used -= 131_072
+    client.shutdown(1, pair.now)
+    assert len(pair.recv_all(conn)) == 100_000
+
+
+def test_send_buffers_do_not_grow_when_memory_is_short() -> None:
+    pair = small(1_000_000)
+    client, conn = pair.established()
+    connection = pair.a.tcp.flows[0].connection
+    space = connection.send_space
+    pair.a.memory.used += 750_000
+    pair.send_all(client, b"x")
+    for _ in range(30):
+        pair.send_all(client, bytes(20_000))
+        pair.run(0.1)
+        pair.recv(conn, 1 << 20)
+    assert 2 * connection.info().cwnd > space
+    assert connection.send_space == space
+    pair.a.memory.used -= 750_000
+    for _ in range(10):
+        pair.send_all(client, bytes(space))
+        pair.run(0.1)
+        pair.recv(conn, 1 << 20)
+    assert connection.send_space > space
+
+
+def test_two_hosts_full_of_what_they_send_still_take_what_they_are_sent() -> None:
+    pair = small(131_072, send_buffer=65_536)
+    server = pair.listen(backlog=100)
+    clients = [pair.connect() for _ in range(4)]
+    conns = [pair.accept(server) for _ in clients]
+    everybody = clients + conns
+    left, heard = [200_000] * len(everybody), [0] * len(everybody)
+    end = pair.now + 600 * SECOND
+    while min(heard) < 200_000:
+        assert pair.now < end
+        for index, endpoint in enumerate(everybody):
+            left[index] -= (endpoint.try_send(bytes(left[index]), pair.now) or 0) if left[index] else 0
+        pair.run(0.05)
+        for index, endpoint in enumerate(everybody):
+            heard[index] += len(endpoint.try_recv(1 << 20, pair.now) or b"")
 
 
 def test_syns_are_refused_when_memory_is_short() -> None:

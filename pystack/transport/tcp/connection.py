@@ -1,6 +1,7 @@
 """A TCP connection as a sans-I/O state machine: the user's calls (RFC 9293 section 3.10, 3.9.1)."""
 
 import errno
+import sys
 
 from attrs import evolve
 from typing_extensions import Buffer
@@ -20,6 +21,7 @@ from pystack.wire.seq import unwrap
 
 __all__ = ["TCPConnection"]
 
+_ANY_NUMBER = sys.maxsize
 _SYNCHRONIZING = (State.SYN_SENT, State.SYN_RECEIVED)
 _OPENING = (State.LISTEN, *_SYNCHRONIZING)
 _SENDING = (State.SYN_SENT, State.SYN_RECEIVED, State.ESTABLISHED, State.CLOSE_WAIT)
@@ -57,11 +59,11 @@ class TCPConnection(Arrival):
         self._fast_open = fast_open
         self._move(Got.PASSIVE_OPEN)
 
-    def send(self, data: Buffer, now: Ns, *, urgent: bool = False, more: bool = False) -> int:
-        """Queue octets from the front of `data`; how many says the result, 0: the buffer is full. `bytes` objects are
-        kept, not copied. `urgent`: the urgent pointer moves behind them (RFC 9293 section 3.8.5). `more`: a tail that
-        does not fill a segment waits for the next call, the acknowledgement of what is in flight, or a retransmission
-        timeout.
+    def send(self, data: Buffer, now: Ns, *, urgent: bool = False, more: bool = False, most: int = _ANY_NUMBER) -> int:
+        """Queue octets from the front of `data`, `most` at most; how many says the result, 0: the buffer is full.
+        `bytes` objects are kept, not copied. `urgent`: the urgent pointer moves behind them (RFC 9293 section 3.8.5).
+        `more`: a tail that does not fill a segment waits for the next call, the acknowledgement of what is in flight,
+        or a retransmission timeout.
 
         Raises the connection's `error`, EPIPE after `shutdown` or `close`, ENOTCONN before `connect`.
         """
@@ -70,7 +72,7 @@ class TCPConnection(Arrival):
         if self.state not in _SENDING or self._fin_due:
             unopened = self.state is State.LISTEN or (self.state is State.CLOSED and not self._fin_due)
             raise os_error(errno.ENOTCONN if unopened else errno.EPIPE)
-        taken = self._send.append(data)
+        taken = self._send.append(data, most)
         if taken:
             if urgent:
                 self.snd_up = self._send.end
@@ -312,6 +314,11 @@ class TCPConnection(Arrival):
     def memory(self) -> int:
         """Octets stored in both buffers, with 128 for each piece: what a stack's memory limit counts."""
         return self._send.cost + self._receive.cost
+
+    @property
+    def send_memory(self) -> int:
+        """What of `memory` is in the send buffer."""
+        return self._send.cost
 
     def drop_out_of_order(self) -> None:
         """Under memory pressure: give up what arrived beyond a gap. It was never acknowledged; the peer sends it

@@ -40,12 +40,12 @@ class SendBuffer:
         """Octets that `append` takes now."""
         return max(0, self.limit - self.cost)
 
-    def append(self, data: Buffer) -> int:
-        """How many octets of `data`, from the front, were taken."""
+    def append(self, data: Buffer, most: int) -> int:
+        """How many octets of `data`, from the front, were taken: `most` at most."""
         view = memoryview(data)
         if view.format != "B" or not view.contiguous:
             view = memoryview(view.tobytes())
-        taken = min(view.nbytes, self.space)
+        taken = min(view.nbytes, self.space, most)
         if not taken:
             return 0
         if taken < _SMALL:
