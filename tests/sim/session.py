@@ -8,6 +8,7 @@ from socket import SHUT_WR
 from typing import Any, TypeAlias
 
 from attrs import field, frozen
+from typing_extensions import override
 
 from pystack.link.base import Medium
 from pystack.link.faults import FaultLink, Faults
@@ -20,9 +21,10 @@ from pystack.stack.stack import Stack
 from pystack.stack.stream import StreamEndpoint
 from pystack.stack.tcp import GUARANTEED
 from pystack.transport.tcp.config import TCPConfig
+from pystack.transport.tcp.isn import ISNGenerator
 from pystack.units import MS, SECOND, Ns
 
-__all__ = ["Ending", "Outage", "Scenario", "Session"]
+__all__ = ["Ending", "Numbers", "Outage", "Scenario", "Session"]
 
 User: TypeAlias = Generator[Operation[Any], Any, None]
 """Somebody who makes blocking calls: yields an operation, goes on with its result once it is done."""
@@ -53,6 +55,8 @@ class Scenario:
     mtu: int = 1500
     offload: bool = False
     """Hosts hand over super-segments with their checksums open, and the bad network cuts and completes them."""
+    iss: int | None = None
+    """Where both ends begin to count; None: as the stack likes."""
     client: TCPConfig = field(factory=TCPConfig)
     server: TCPConfig = field(factory=TCPConfig)
     memory_limit: int = 256 << 20
@@ -75,6 +79,7 @@ class Scenario:
             version=4 if medium is Medium.ETHERNET else rng.choice((4, 6)),
             medium=medium,
             mtu=rng.choice((1280, 1500, 1500, 9000)),
+            iss=rng.choice((None, None, 2**32 - 1 - rng.randrange(40_000))),
             client=_config(rng),
             server=_config(rng),
             memory_limit=rng.choice((128 << 10, 256 << 20, 256 << 20)),
@@ -112,6 +117,12 @@ def _config(rng: Random) -> TCPConfig:
     return TCPConfig(
         congestion=rng.choice(("cubic", "cubic", "newreno")),
         timestamps=rng.random() < 0.7,
+        sack=rng.random() < 0.8,
+        loss_probe=rng.random() < 0.8,
+        frto=rng.random() < 0.8,
+        ecn=rng.random() < 0.5,
+        reassembly_ranges=rng.choice((2, 1024, 1024)),
+        scoreboard_ranges=rng.choice((2, 1024, 1024)),
         window_scaling=rng.random() < 0.8,
         nodelay=rng.random() < 0.5,
         receive_buffer=rng.choice((2048, 128 << 10, 128 << 10)),
@@ -121,6 +132,18 @@ def _config(rng: Random) -> TCPConfig:
         keepalive=True,  # a reset may be lost
         keepalive_idle=300 * SECOND,
     )
+
+
+class Numbers(ISNGenerator):
+    """Connections begin where the test says."""
+
+    def __init__(self, iss: int) -> None:
+        super().__init__(bytes(16))
+        self.iss = iss
+
+    @override
+    def isn(self, local: bytes, local_port: int, remote: bytes, remote_port: int, now: Ns) -> int:
+        return self.iss
 
 
 class Stage:
@@ -188,6 +211,8 @@ class Session:
     def _host(self, config: TCPConfig, link: FaultLink | MemoryLink, place: int) -> Stack:
         scenario = self.scenario
         stack = self.sim.stack(StackConfig(net=PATIENT, tcp=config, memory_limit=scenario.memory_limit))
+        if scenario.iss is not None:
+            stack.tcp.numbers = Numbers(scenario.iss)
         *addresses, prefix = ADDRESSES[scenario.version]
         stack.add_interface(link, f"{addresses[place]}/{prefix}")
         return stack

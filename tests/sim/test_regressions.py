@@ -19,10 +19,9 @@ from pystack.sim.simulation import Simulation
 from pystack.stack.config import StackConfig
 from pystack.stack.stream import StreamEndpoint
 from pystack.transport.tcp.config import TCPConfig
-from pystack.transport.tcp.isn import ISNGenerator
 from pystack.transport.tcp.state import State
 from pystack.units import MS, SECOND, Ns
-from tests.sim.session import Scenario, Session
+from tests.sim.session import Numbers, Scenario, Session
 from tests.stack.conftest import HOSTS, Pair, make_pair, raises_errno
 from tests.stack.lone import ACK, FIN, RST, SYN, Lone
 
@@ -385,17 +384,6 @@ def calls_made(work: Callable[[], None]) -> int:
 # A sequence wrap that kills the sender
 
 
-class Numbers(ISNGenerator):
-    """Connections begin where the test says."""
-
-    def __init__(self, iss: int) -> None:
-        super().__init__(bytes(16))
-        self.iss = iss
-
-    def isn(self, local: bytes, local_port: int, remote: bytes, remote_port: int, now: Ns) -> int:
-        return self.iss
-
-
 @pytest.mark.parametrize("before_wrap", [0, 1, 2, 5_000, 60_000])
 @pytest.mark.parametrize("loss", [0.0, 0.05])
 @pytest.mark.parametrize("sack", [True, False])
@@ -403,8 +391,5 @@ def test_a_sequence_number_wraps_and_nobody_notices(before_wrap: int, loss: floa
     faults = Faults(loss=loss, reorder=loss, delay=5 * MS)
     config = TCPConfig(sack=sack)
     scenario = Scenario(seed=1, outbound=faults, inbound=faults, client=config, server=config)
-    session = Session(evolve(scenario, upward=120_000, downward=120_000))
-    for stack in (session.client, session.server):
-        stack.tcp.numbers = Numbers(2**32 - 1 - before_wrap)
-    session.run()
+    session = Session(evolve(scenario, iss=2**32 - 1 - before_wrap, upward=120_000, downward=120_000)).run()
     assert session.took < (5 if loss == 0 else 60) * SECOND
