@@ -227,7 +227,8 @@ class TCPService:
         listening = next((self._listeners[place] for place in places if place in self._listeners), None)
         lingering = self._lingering.get(key)
         if lingering is not None and (listening is None or not lingering.record.may_reopen(segment)):
-            self._answer_lingering(lingering, segment, now)
+            if listening is None or not self._redeem(listening, key, segment, packet, now):
+                self._answer_lingering(lingering, segment, now)
         elif packet.broadcast:
             self.counters["tcp.broadcast"] += 1
         elif listening is not None:
@@ -285,8 +286,9 @@ class TCPService:
         """Make the connection that a cookie stands for, as if its SYN had just been answered. False: no cookie."""
         if now >= listening.cookies_until:
             return False
-        syn = self.cookies.recover(key, ack, now)
-        if syn is None:
+        syn = None if ack.flags & (SYN | RST) else self.cookies.recover(key, ack, now)
+        lingering = self._lingering.get(key)
+        if syn is None or (lingering is not None and not lingering.record.may_reopen(syn)):
             return False
         refusal = listening.queues.refusal or self._refusal
         if refusal and refusal != HALF_OPEN_FULL:

@@ -173,3 +173,19 @@ def test_only_cookies_of_legal_length_are_seen(length: int) -> None:
         seen = Segment.from_bytes((octets,)).fast_open
         legal = flags == SYN and length in (0, 4, 16)
         assert seen == (cookie if legal else None)
+
+
+def test_a_syn_in_the_window_does_not_end_what_was_accepted() -> None:
+    """A blind guesser gets as far as that (RFC 5961 section 4): the user has the connection already."""
+    lone, listener = server()
+    cookie = cookie_of(syn(lone, b"", port=4000))
+    syn(lone, cookie, b"hello")
+    child = listener.try_accept(lone.now)
+    assert child is not None
+    assert child.try_recv(100, lone.now) == b"hello"
+    lone.segment(SYN, 1100, window=1000)
+    (challenge,) = lone.sent()
+    assert (challenge.tcp.flags, challenge.tcp.ack) == (ACK, 1006)
+    assert child.try_recv(100, lone.now) is None
+    lone.segment(ACK, 1006, challenge.tcp.seq, b"goes on", window=1000)
+    assert child.try_recv(100, lone.now) == b"goes on"

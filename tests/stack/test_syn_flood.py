@@ -9,9 +9,12 @@ import pytest
 
 from pystack import wire
 from pystack.link.base import Frame, Medium
+from pystack.stack.config import StackConfig
+from pystack.stack.stream import StreamEndpoint
 from pystack.units import SECOND
 from pystack.wire.checksum import ones_sum_buffers
 from tests.stack.conftest import Pair, make_pair
+from tests.stack.lone import ACK, FIN, SYN, Lone
 
 FLOOD = 100_000
 
@@ -80,3 +83,27 @@ def test_a_flood_beside_a_client(version: int) -> None:
     pair.accept(server)
     client.abort(pair.now)
     assert stack.counters["tcp.cookies_sent"] == sent, "back to normal"
+
+
+def test_a_pair_in_time_wait_is_used_again_by_a_cookie() -> None:
+    lone = Lone(StackConfig(half_open_limit=0))
+    server = lone.listen()
+
+    def connect(irs: int) -> tuple[int, StreamEndpoint]:
+        lone.segment(SYN, irs, options=(wire.MaximumSegmentSize(1460),))
+        (answer,) = lone.sent()
+        lone.segment(ACK, irs + 1, answer.tcp.seq + 1 & 0xFFFF_FFFF)
+        conn = server.try_accept(lone.now)
+        assert conn is not None
+        return answer.tcp.seq, conn
+
+    first, conn = connect(1000)
+    conn.close(lone.now)
+    lone.segment(FIN | ACK, 1001, first + 2 & 0xFFFF_FFFF)
+    lone.sent()
+    lone.segment(ACK, 1001, first + 1 & 0xFFFF_FFFF)  # the old handshake's end, late: it begins nothing
+    assert server.try_accept(lone.now) is None
+    lone.sent()
+    _, again = connect(2000)
+    again.try_send(b"hello", lone.now)
+    assert [segment.payload for segment in lone.sent()] == [b"hello"]

@@ -272,12 +272,12 @@ class Arrival(Acknowledgment):
 
     def _check_syn(self, seg: Segment, seq: int, now: Ns) -> bool:
         """Fourth (the third, security compartments, is for those who have them): SYN in a synchronized state, RFC 5961
-        section 4.2."""
+        section 4.2; a connection that Fast Open has given to the user counts as one."""
         if not seg.flags & SYN:
             return True
         if self.snd_una == self.iss and seq == self.irs:  # simultaneous open
             return True
-        if self.state is _SYN_RECEIVED and not self._active:
+        if self.state is _SYN_RECEIVED and not (self._active or self.fast_opened):
             self._move(Got.SYN)
         else:
             self._challenge_ack(now)
