@@ -27,9 +27,13 @@ CLONE_NEWNET = 0x40000000
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    os.environ.pop("PYTEST_ADDOPTS", None)  # meant for this run, not for those that tests start
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs, and their children, ignore it
     config.addinivalue_line("markers", "requires(*programs): programs that an interop test runs")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection(session: pytest.Session) -> None:
+    os.environ.pop("PYTEST_ADDOPTS", None)  # meant for this run and its workers, not for those that tests start
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
