@@ -226,7 +226,7 @@ class TCPService:
         places = ((address, port) for address in (packet.dst, bytes(len(packet.dst)), ANY))
         listening = next((self._listeners[place] for place in places if place in self._listeners), None)
         lingering = self._lingering.get(key)
-        if lingering is not None and (listening is None or not lingering.record.may_reopen(segment)):
+        if lingering is not None and (listening is None or not _may_reopen(lingering, listening, segment)):
             if listening is None or not self._redeem(listening, key, segment, packet, now):
                 self._answer_lingering(lingering, segment, now)
         elif packet.broadcast:
@@ -288,7 +288,7 @@ class TCPService:
             return False
         syn = None if ack.flags & (SYN | RST) else self.cookies.recover(key, ack, now)
         lingering = self._lingering.get(key)
-        if syn is None or (lingering is not None and not lingering.record.may_reopen(syn)):
+        if syn is None or (lingering is not None and not _may_reopen(lingering, listening, syn)):
             return False
         refusal = listening.queues.refusal or self._refusal
         if refusal and refusal != HALF_OPEN_FULL:
@@ -681,3 +681,7 @@ class TCPService:
             self.push(flow, now)
         for lingering in list(self._lingering.values()):
             self._forget_lingering(lingering)
+
+
+def _may_reopen(lingering: Lingering, listening: ListeningPort, syn: Segment) -> bool:
+    return lingering.record.may_reopen(syn, timestamps=listening.settings.tcp.timestamps)

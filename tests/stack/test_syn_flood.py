@@ -11,6 +11,7 @@ from pystack import wire
 from pystack.link.base import Frame, Medium
 from pystack.stack.config import StackConfig
 from pystack.stack.stream import StreamEndpoint
+from pystack.transport.tcp.config import TCPConfig
 from pystack.units import SECOND
 from pystack.wire.checksum import ones_sum_buffers
 from tests.stack.conftest import Pair, make_pair
@@ -107,3 +108,20 @@ def test_a_pair_in_time_wait_is_used_again_by_a_cookie() -> None:
     _, again = connect(2000)
     again.try_send(b"hello", lone.now)
     assert [segment.payload for segment in lone.sent()] == [b"hello"]
+
+
+@pytest.mark.parametrize("timestamps", [True, False])
+def test_without_timestamps_only_a_higher_number_uses_a_pair_again(timestamps: bool) -> None:
+    """RFC 6191 section 2: a timestamp speaks for the SYN only if the new connection would use them."""
+    lone = Lone(StackConfig(tcp=TCPConfig(timestamps=timestamps)))
+    server = lone.listen()
+    lone.segment(SYN)
+    (answer,) = lone.sent()
+    lone.segment(ACK, 1001, answer.tcp.seq + 1 & 0xFFFF_FFFF)
+    conn = server.try_accept(lone.now)
+    assert conn is not None
+    conn.close(lone.now)
+    lone.segment(FIN | ACK, 1001, answer.tcp.seq + 2 & 0xFFFF_FFFF)
+    lone.sent()
+    lone.segment(SYN, 500, options=(wire.Timestamps(1, 0),))
+    assert [answer.tcp.flags for answer in lone.sent()] == ([SYN | ACK] if timestamps else [])
