@@ -105,6 +105,19 @@ def test_it_follows_the_cubic_function(seconds: int) -> None:
     assert flow.cwnd == pytest.approx(1000 + 0.4 * (ahead - k) ** 3, rel=0.01)
 
 
+def test_smaller_segments_do_not_make_it_jump() -> None:
+    """K counts in segments: the curve of the old ones would begin far above the window."""
+    cubic = Cubic(8960, 89_600)
+    cubic.cwnd = cubic.ssthresh = 1_000_000
+    cubic.on_loss(1_000_000, 0)
+    cubic.on_ack(8960, SECOND // 10, 0)
+    before = cubic.cwnd
+    cubic.on_smss(1280)
+    for number in range(before // 1280):
+        cubic.on_ack(1280, SECOND // 10, SECOND // 10 + number)
+    assert before < cubic.cwnd < before + 30_000
+
+
 def test_concave_then_convex() -> None:
     """Sections 4.4 and 4.5: ever slower up to the plateau, ever faster beyond."""
     flow = Flow(cwnd=1000)

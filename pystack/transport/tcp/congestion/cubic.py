@@ -182,6 +182,13 @@ class Cubic(CongestionControl):
         super().on_idle(now)
         self._epoch = None
 
+    @override
+    def on_smss(self, smss: int) -> None:
+        """C and so K count in segments: the curve to the same plateau begins anew from the window there is."""
+        if smss != self.smss:
+            self._epoch = None
+        super().on_smss(smss)
+
 
 def _cube_root(value: int) -> int:
     """The integer at or below the cube root of `value` >= 0: exact, so the same on every machine."""
