@@ -87,6 +87,7 @@ class Scenario:
             upward=rng.choice((0, 1, 1000, rng.randrange(20_000), rng.randrange(80_000))),
             downward=rng.choice((0, 1, 1000, rng.randrange(20_000), rng.randrange(80_000))),
             ending=rng.choice((ORDERLY, ORDERLY, ORDERLY, ORDERLY, CLIENT_ABORTS, SERVER_CLOSES_EARLY)),
+            offload=rng.random() < 0.25,
         )
 
 

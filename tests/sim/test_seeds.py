@@ -2,7 +2,6 @@
 plays it again."""
 
 import pytest
-from attrs import evolve
 from hypothesis import find, given, settings
 from hypothesis import strategies as st
 
@@ -11,38 +10,25 @@ from pystack.transport.tcp.config import TCPConfig
 from pystack.units import MS, SECOND
 from tests.sim.session import Scenario, Session
 
-IN_CI, IN_CI_WITH_OFFLOAD, DEEP = 1000, 250, 10_000
+IN_CI, DEEP = 1250, 20_000
 CHUNK = 25
 """Seeds of one test: enough tests for all cores, few enough to read their list."""
 
 
-def chunks(start: int, end: int, offload: bool) -> list[tuple[int, bool]]:
-    """(first seed, whether super-segments are sent) of each test."""
-    return [(first, offload) for first in range(start, end, CHUNK)]
-
-
-def name_of(value: object) -> str:
-    return str(value) if type(value) is int else "offload" if value else "wire"
-
-
-def play_chunk(first: int, offload: bool) -> None:
+def play_chunk(first: int) -> None:
     for seed in range(first, first + CHUNK):
-        Session(evolve(Scenario.draw(seed), offload=offload)).run()
+        Session(Scenario.draw(seed)).run()
 
 
-SHORT = chunks(0, IN_CI, False) + chunks(0, IN_CI_WITH_OFFLOAD, True)
-LONG = chunks(IN_CI, DEEP, False) + chunks(IN_CI_WITH_OFFLOAD, DEEP, True)
-
-
-@pytest.mark.parametrize(("first", "offload"), SHORT, ids=name_of)
-def test_every_session_is_whole_and_ends(first: int, offload: bool) -> None:
-    play_chunk(first, offload)
+@pytest.mark.parametrize("first", range(0, IN_CI, CHUNK))
+def test_every_session_is_whole_and_ends(first: int) -> None:
+    play_chunk(first)
 
 
 @pytest.mark.deep
-@pytest.mark.parametrize(("first", "offload"), LONG, ids=name_of)
-def test_every_session_is_whole_and_ends_for_many_more_seeds(first: int, offload: bool) -> None:
-    play_chunk(first, offload)
+@pytest.mark.parametrize("first", range(IN_CI, DEEP, CHUNK))
+def test_every_session_is_whole_and_ends_for_many_more_seeds(first: int) -> None:
+    play_chunk(first)
 
 
 fates = st.lists(st.sampled_from(Fate), max_size=15)
