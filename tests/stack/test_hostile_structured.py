@@ -150,6 +150,7 @@ def test_structured_frames_raise_nothing_and_fill_nothing(ground: Ground) -> Non
     @settings(
         max_examples=FRAMES // len(GROUNDS) // PER_TURN,
         database=None,
+        deadline=None,
         phases=[Phase.generate],
         suppress_health_check=list(HealthCheck),
     )
