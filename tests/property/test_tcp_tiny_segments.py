@@ -1,11 +1,7 @@
 """A peer that fills the largest window out of order with segments of one octet: what is stored is charged and bounded,
 what a segment costs does not grow with what is stored, and what was kept is delivered."""
 
-import sys
-from collections.abc import Callable
 from random import Random
-from types import FrameType
-from typing import Any
 
 import pytest
 
@@ -13,6 +9,7 @@ from pystack.transport.tcp import TCPConfig, TCPConnection
 from pystack.transport.tcp.segment import ACK, SYN, Segment
 from pystack.transport.tcp.sendbuffer import PIECE_COST
 from pystack.wire.seq import wrap
+from tests.transport.tcp.counting import calls
 
 WINDOW = 15 << 20
 RANGES = TCPConfig().reassembly_ranges
@@ -52,22 +49,6 @@ class Receiver:
     def kept(self) -> list[tuple[int, int]]:
         """The ranges beyond gaps."""
         return [(start - IRS - 1, end - IRS - 1) for start, end in self.tcp._receive.ranges]
-
-
-def calls(action: Callable[[], object]) -> int:
-    """Python and C calls that `action` makes."""
-    count = 0
-
-    def count_calls(_frame: FrameType, event: str, _arg: Any) -> None:
-        nonlocal count
-        count += event in ("call", "c_call")
-
-    sys.setprofile(count_calls)
-    try:
-        action()
-    finally:
-        sys.setprofile(None)
-    return count
 
 
 ORDERS = ("ascending", "descending", "at random", "overlapping")

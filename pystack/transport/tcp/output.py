@@ -306,14 +306,18 @@ class Output(TransmissionControlBlock):
             self._frto.allowance -= sent
         left = self._snd_end - self.snd_nxt
         self._cwnd_limited = allowed < mss or (left > 0 and 2 * board.in_flight >= self.congestion.cwnd)
+        self._watch_over_data(sent > 0, left > 0 and len(out) < limit, now)
+
+    def _watch_over_data(self, sent: bool, held_back: bool, now: Ns) -> None:
+        """The timers after an attempt to send. `held_back`: the window rules keep data here, not the link."""
         timers = self._timers
-        if board:
+        if self._board:
             timers.persist = NEVER
             if timers.retransmit == NEVER:
                 timers.retransmit = now + self._rtt.rto
             if sent and self._sack:
                 self._arm_loss_timer(now)
-        elif left and timers.persist == NEVER and len(out) < limit:
+        elif held_back and timers.persist == NEVER:
             timers.persist = now + self._rtt.rto
 
     def _may_send_short(self, size: int, unsent: int, window: int) -> bool:

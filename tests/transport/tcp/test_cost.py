@@ -1,8 +1,6 @@
 """What an acknowledgement costs does not depend on how much is in flight. Calls are counted, not time."""
 
-import sys
 from collections.abc import Callable
-from types import FrameType
 from typing import Any
 
 import pytest
@@ -12,6 +10,7 @@ from pystack.transport.tcp.scoreboard import Range
 from pystack.transport.tcp.segment import ACK, SYN, Segment
 from pystack.units import MS
 from pystack.wire.seq import wrap
+from tests.transport.tcp.counting import calls
 
 MSS = 1000
 SMALL, LARGE = 64, 16_000
@@ -41,22 +40,6 @@ def flight(segments: int, *, sack: bool = True, apart: bool = True) -> TCPConnec
         tcp.take_output(number if apart else 0, 1)
     assert tcp.info().in_flight == size
     return tcp
-
-
-def calls(action: Callable[[], object]) -> int:
-    """Python and C calls that `action` makes."""
-    count = 0
-
-    def count_calls(_frame: FrameType, event: str, _arg: Any) -> None:
-        nonlocal count
-        count += event in ("call", "c_call")
-
-    sys.setprofile(count_calls)
-    try:
-        action()
-    finally:
-        sys.setprofile(None)
-    return count
 
 
 def visits(tcp: TCPConnection, action: Callable[[], object], monkeypatch: pytest.MonkeyPatch) -> int:
