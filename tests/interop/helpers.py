@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import pytest
 from attrs import define
@@ -22,6 +22,7 @@ __all__ = [
     "PREFIX",
     "ROOT",
     "Nginx",
+    "Stream",
     "curl",
     "environment",
     "eventually",
@@ -30,6 +31,7 @@ __all__ = [
     "nginx",
     "ping",
     "python",
+    "receive",
     "run",
     "sha256",
     "stop",
@@ -210,3 +212,21 @@ def nginx(folder: Path) -> Iterator[Nginx]:
         yield Nginx(root, port, folder / "access.log")
     finally:
         stop(process)
+
+
+class Stream(Protocol):
+    """What both kinds of socket can do."""
+
+    def sendall(self, data: bytes, /) -> None: ...
+    def recv(self, size: int, /) -> bytes: ...
+    def shutdown(self, how: int, /) -> None: ...
+    def setsockopt(self, level: int, name: int, value: bytes, /) -> None: ...
+    def settimeout(self, timeout: float, /) -> None: ...
+
+
+def receive(stream: Stream) -> str:
+    """The SHA-256 of what came until the end of the stream."""
+    digest = hashlib.sha256()
+    while data := stream.recv(262_144):
+        digest.update(data)
+    return digest.hexdigest()

@@ -15,13 +15,12 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from threading import Event, Thread
-from typing import Protocol
 
 import pystack
 from pystack.link.base import Link
 from pystack.units import MS, SECOND, Ns
 from tests.conftest import NetworkNamespace
-from tests.interop.helpers import KERNEL, OURS, PREFIX
+from tests.interop.helpers import KERNEL, OURS, PREFIX, Stream, receive
 
 BAD = pystack.Faults(loss=0.01, delay=10 * MS)
 PATIENCE = 60.0
@@ -30,16 +29,6 @@ PIECE = random.Random(7).randbytes(99_991)
 """A prime number of octets: pieces and segments never fall together."""
 BATCH = 64
 LONGEST_WAIT: Ns = 100 * MS
-
-
-class Stream(Protocol):
-    """What both kinds of socket can do."""
-
-    def sendall(self, data: bytes, /) -> None: ...
-    def recv(self, size: int, /) -> bytes: ...
-    def shutdown(self, how: int, /) -> None: ...
-    def setsockopt(self, level: int, name: int, value: bytes, /) -> None: ...
-    def settimeout(self, timeout: float, /) -> None: ...
 
 
 @contextmanager
@@ -105,14 +94,6 @@ def send(stream: Stream, octets: int) -> str:
         stream.sendall(piece)
         digest.update(piece)
     stream.shutdown(socket.SHUT_WR)
-    return digest.hexdigest()
-
-
-def receive(stream: Stream) -> str:
-    """The SHA-256 of what came until the end of the stream."""
-    digest = hashlib.sha256()
-    while data := stream.recv(262_144):
-        digest.update(data)
     return digest.hexdigest()
 
 

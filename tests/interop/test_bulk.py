@@ -5,27 +5,18 @@ import random
 import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Protocol
 
 import pytest
 from attrs import frozen
 
 import pystack
-from tests.interop.helpers import KERNEL, OURS, PREFIX
+from tests.interop.helpers import KERNEL, OURS, PREFIX, Stream, receive
 
 pytestmark = pytest.mark.interop
 
 PATIENCE = 60.0
 PIECE = random.Random(5).randbytes(999_983)
 """A prime number of octets: pieces and segments never fall together."""
-
-
-class Stream(Protocol):
-    """What both kinds of socket can do."""
-
-    def sendall(self, data: bytes, /) -> None: ...
-    def recv(self, size: int, /) -> bytes: ...
-    def shutdown(self, how: int, /) -> None: ...
 
 
 @frozen
@@ -67,14 +58,6 @@ def send(stream: Stream, pieces: int) -> str:
         stream.sendall(PIECE)
         digest.update(PIECE)
     stream.shutdown(socket.SHUT_WR)
-    return digest.hexdigest()
-
-
-def receive(stream: Stream) -> str:
-    """The SHA-256 of what came until the end of the stream."""
-    digest = hashlib.sha256()
-    while data := stream.recv(262_144):
-        digest.update(data)
     return digest.hexdigest()
 
 
