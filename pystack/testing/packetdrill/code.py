@@ -2,11 +2,11 @@
 
 import re
 import textwrap
+from collections.abc import Mapping
 from types import CodeType
 
-from pystack.testing.packetdrill.tcpinfo import LINUX_NAMES, PYTHON_CONSTANTS, tcpi_names
+from pystack.testing.packetdrill.tcpinfo import LINUX_NAMES, PYTHON_CONSTANTS
 from pystack.testing.packetdrill.values import Misused, Unsupported
-from pystack.transport.tcp.info import TCPInfo
 
 __all__ = ["run_code"]
 
@@ -16,14 +16,14 @@ _OF_ANOTHER_STRUCT = re.compile(r"(tcpv|bbr|sk_meminfo|SK_MEMINFO)_?\w*\Z")
 """What the tool takes from TCP_CC_INFO and SO_MEMINFO."""
 
 
-def run_code(text: str, info: TCPInfo | None, names: dict[str, object]) -> None:
-    """Run a block with the `tcpi_` names of `info`; `names` is what the blocks of a script share. Raises
+def run_code(text: str, info: Mapping[str, object] | None, names: dict[str, object]) -> None:
+    """Run a block with the `tcpi_` names in `info`; `names` is what the blocks of a script share. Raises
     `AssertionError`, `Unsupported` for what this stack does not tell, and `Misused` for any other error in it."""
     for stale in LINUX_NAMES:
         names.pop(stale, None)
     names.update(PYTHON_CONSTANTS)
     if info is not None:
-        names.update(tcpi_names(info))
+        names.update(info)
     try:
         exec(_compiled(text), names)
     except AssertionError:
@@ -46,7 +46,7 @@ def _compiled(text: str) -> CodeType:
     raise Misused(f"the block is not Python: {problem}")
 
 
-def _explained(name: str, info: TCPInfo | None) -> Exception:
+def _explained(name: str, info: Mapping[str, object] | None) -> Exception:
     if info is None and name in LINUX_NAMES:
         return Misused(f"{name}: the script has no descriptor of the connection here")
     if name in LINUX_NAMES:

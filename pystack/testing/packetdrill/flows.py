@@ -32,12 +32,6 @@ class Flows:
     """The port where the next SYN opens a connection."""
     _ports: Iterator[int] = field(factory=lambda: count(_FIRST_PORT), init=False)
 
-    @property
-    def current_stream(self) -> StreamEndpoint | None:
-        """The socket of the connection, once the script has it."""
-        endpoint = self.current.endpoint if self.current is not None else None
-        return endpoint if isinstance(endpoint, StreamEndpoint) else None
-
     # --- what the script's calls change
 
     def on_listen(self, endpoint: StreamEndpoint) -> None:

@@ -5,8 +5,7 @@ from ipaddress import IPv4Address
 
 from attrs import define, field
 
-from pystack.link.base import Frame
-from pystack.link.memory import MemoryLink
+from pystack.link.base import Frame, Link
 from pystack.testing.packetdrill.flow import Flow
 from pystack.testing.packetdrill.script import ICMPPacket, IPFields, Packet, Quoted, TCPPacket, UDPPacket
 from pystack.testing.packetdrill.sent import Sent
@@ -27,7 +26,7 @@ FILLER = 0x5A
 
 @define(eq=False)
 class Peer:
-    link: MemoryLink
+    link: Link
     sent: deque[Sent] = field(factory=deque)
     """What the script has not looked at yet, oldest first."""
 

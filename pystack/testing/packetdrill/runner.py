@@ -1,18 +1,15 @@
-"""Runs a script against a stack, in virtual time."""
+"""Runs a script against a bench: by default a stack in virtual time."""
 
 from collections.abc import Callable
+from itertools import takewhile
 from pathlib import Path
 from typing import NoReturn, Self
 
 from attrs import define, field
 
-from pystack.errors import DecodeError, StateError
-from pystack.link.base import Medium
-from pystack.link.memory import MemoryLink
-from pystack.sim.simulation import Simulation
+from pystack.errors import DecodeError
 from pystack.stack.operation import Operation
-from pystack.stack.stack import Stack
-from pystack.testing.packetdrill.calls import SocketCalls
+from pystack.testing.packetdrill.bench import START, Bench, MakeBench, StackBench
 from pystack.testing.packetdrill.code import run_code
 from pystack.testing.packetdrill.constants import errno_name
 from pystack.testing.packetdrill.descriptors import Answer
@@ -20,7 +17,6 @@ from pystack.testing.packetdrill.flows import Flows
 from pystack.testing.packetdrill.matching import as_script, differences, joined, off_by
 from pystack.testing.packetdrill.packets import format_packet
 from pystack.testing.packetdrill.parser import parse_script
-from pystack.testing.packetdrill.peer import Peer
 from pystack.testing.packetdrill.report import Report, ScriptFailure, seconds
 from pystack.testing.packetdrill.script import (
     Call,
@@ -37,33 +33,32 @@ from pystack.testing.packetdrill.script import (
 )
 from pystack.testing.packetdrill.sent import Sent
 from pystack.testing.packetdrill.settings import Settings, apply_options
-from pystack.testing.packetdrill.sysctl import apply_command
 from pystack.testing.packetdrill.values import Misused, Unsupported, number
 from pystack.units import SECOND, Ns
 
 __all__ = ["run_file", "run_script"]
 
-_START: Ns = 3600 * SECOND
-"""When a script starts: a host has been up for a while before its first connection."""
 _PATIENCE: Ns = 10 * SECOND
 """How long after its time a packet is still waited for, so that the report can say when it came."""
 _FOREVER: Ns = 24 * 3600 * SECOND
 
 
-def run_script(source: str, *, name: str = "script", settings: Settings | None = None) -> Report:
-    """Run the text of a script. Raises `ScriptError` where it cannot be read, `ScriptFailure` where the stack does
-    something else, `ScriptUnsupported` where the script needs what is not there."""
+def run_script(
+    source: str, *, name: str = "script", settings: Settings | None = None, bench: MakeBench = StackBench
+) -> Report:
+    """Run the text of a script. Raises `ScriptError` where it cannot be read, `ScriptFailure` where the host on the
+    bench does something else, `ScriptUnsupported` where the script needs what is not there."""
     settings = settings or Settings()
     script = parse_script(source, name, settings.defines)
     settings, skipped = apply_options(settings, script.options, name)
     if not script.events:
         raise ScriptError(name, 1, "the script is empty")
-    return _Run.begin(script, settings, skipped).finish()
+    return _Run.begin(script, settings, skipped, bench).finish()
 
 
-def run_file(path: Path, settings: Settings | None = None) -> Report:
+def run_file(path: Path, settings: Settings | None = None, bench: MakeBench = StackBench) -> Report:
     """The same for a file."""
-    return run_script(path.read_text(encoding="utf-8"), name=str(path), settings=settings)
+    return run_script(path.read_text(encoding="utf-8"), name=str(path), settings=settings, bench=bench)
 
 
 @define(eq=False)
@@ -81,14 +76,11 @@ class _Blocked:
 class _Run:
     script: Script
     settings: Settings
-    sim: Simulation
-    stack: Stack
-    peer: Peer
+    bench: Bench
     flows: Flows
-    calls: SocketCalls
     report: Report
     _event: Event
-    _base: Ns = _START
+    _base: Ns = START
     """When the event before happened: what relative times count from."""
     _after_inbound: Ns | None = None
     """If that was an inbound packet: when the script wanted it."""
@@ -98,20 +90,12 @@ class _Run:
     """What the script's Python blocks have in common."""
 
     @classmethod
-    def begin(cls, script: Script, settings: Settings, skipped: list[str]) -> Self:
-        sim = Simulation(settings.seed, start=_START)
-        config = settings.config
-        for event in script.events:  # those before anything else concern the stack as a whole
-            if not isinstance(event.action, Command):
-                break
-            config, _ = apply_command(config, event.action.text)
-        stack = sim.stack(config)
-        ours, theirs = MemoryLink.pair(mtu=settings.mtu, medium=Medium.IP)
-        stack.add_interface(ours, settings.interface, settings.gateway)
+    def begin(cls, script: Script, settings: Settings, skipped: list[str], make: MakeBench) -> Self:
         flows = Flows(settings)
-        calls = SocketCalls(stack, settings, flows.on_listen, flows.on_target, flows.on_accept)
+        first = takewhile(lambda action: isinstance(action, Command), (event.action for event in script.events))
+        bench = make(settings, flows, [command.text for command in first if isinstance(command, Command)])
         report = Report(script.name, settings.ip_version, skipped=skipped)
-        return cls(script, settings, sim, stack, Peer(theirs), flows, calls, report, script.events[0])
+        return cls(script, settings, bench, flows, report, script.events[0])
 
     def finish(self) -> Report:
         for event in self.script.events:
@@ -130,7 +114,7 @@ class _Run:
         self._finish_blocked()
         if self.settings.complete:
             self._check_nothing_left()
-        self.report.duration = self.sim.now - _START
+        self.report.duration = self.bench.now - START
         return self.report
 
     def _run(self, event: Event) -> None:
@@ -150,8 +134,7 @@ class _Run:
                 self._run_code(text)
             case Command(text):
                 self._go_to(event)
-                self.stack.config, skipped = apply_command(self.stack.config, text)
-                self.report.skipped += [f"line {event.line}: {each}" for each in skipped]
+                self.report.skipped += [f"line {event.line}: {each}" for each in self.bench.command(text)]
 
     # --- time
 
@@ -160,12 +143,12 @@ class _Run:
         script's time instead, so that a late start does not add up."""
         self._after_inbound = None
         if isinstance(event.action, Packet) and event.action.direction is Direction.INBOUND:
-            self._after_inbound = self.sim.now if event.time.kind is TimeKind.ANY else self._bounds(event)[0]
-        return self.sim.now
+            self._after_inbound = self.bench.now if event.time.kind is TimeKind.ANY else self._bounds(event)[0]
+        return self.bench.now
 
     def _bounds(self, event: Event) -> tuple[Ns, Ns]:
         """First and last moment for `event`, tolerance aside."""
-        base = self._base if event.time.kind is TimeKind.RELATIVE else _START
+        base = self._base if event.time.kind is TimeKind.RELATIVE else START
         inbound = isinstance(event.action, Packet) and event.action.direction is Direction.INBOUND
         if inbound and self._after_inbound is not None and event.time.kind is TimeKind.RELATIVE:
             base = self._after_inbound
@@ -180,32 +163,34 @@ class _Run:
         if event.time.kind is TimeKind.ANY:
             return
         start, end = self._bounds(event)
-        self._check_time("the event", self.sim.now if self.sim.now > end else max(start, self.sim.now), start, end)
+        self._check_time(
+            "the event", self.bench.now if self.bench.now > end else max(start, self.bench.now), start, end
+        )
         self._advance(start)
 
     def _advance(self, until: Ns) -> None:
         self._settle()
-        while self.sim.step(max(until, self.sim.now)):
+        while self.bench.step(max(until, self.bench.now)):
             self._observe()
         self._observe()
 
     def _settle(self) -> None:
         """Everything that happens now, happens."""
-        while self.sim.step(self.sim.now):
+        while self.bench.step(self.bench.now):
             self._observe()
         self._observe()
 
     def _observe(self) -> None:
         """After each moment in which something happened: see what was sent, and whether a blocked call can return."""
-        self.peer.collect(self.sim.now)
+        self.bench.peer.collect(self.bench.now)
         if self._blocked is not None:
-            self._blocked.operation.advance(self.sim.now)
+            self._blocked.operation.advance(self.bench.now)
 
     def _wait(self, done: Callable[[], bool], until: Ns) -> bool:
         """Let time pass until `done()`; False: it was not by `until`."""
         self._settle()
         while not done():
-            moved = self.sim.step(until)
+            moved = self.bench.step(until)
             self._observe()
             if not moved:
                 return done()
@@ -215,14 +200,14 @@ class _Run:
         tolerance = self._tolerance(start)
         late = off_by(actual, start, end)
         if abs(late) > tolerance:
-            expected = seconds(start - _START)
+            expected = seconds(start - START)
             if end != start:
-                expected += f" to {seconds(end - _START)}"
+                expected += f" to {seconds(end - START)}"
             word = "late" if late > 0 else "early"
             self._fail(
                 f"timing: {what} came {seconds(abs(late))} s too {word}",
                 f"expected at {expected} s, tolerance {seconds(tolerance)} s",
-                f"it came at  {seconds(actual - _START)} s",
+                f"it came at  {seconds(actual - START)} s",
             )
 
     # --- packets
@@ -230,32 +215,30 @@ class _Run:
     def _inject(self, packet: Packet) -> None:
         flow = self.flows.for_inbound(packet)
         if self.settings.fast_open_cookie:
-            cookies = self.stack.fast_open.cookies
-            real = cookies.make(flow.remote.packed, flow.local.packed, self.sim.now)
-            flow.cookies = bytes.fromhex(self.settings.fast_open_cookie), real
+            flow.cookies = bytes.fromhex(self.settings.fast_open_cookie), self.bench.cookie(flow)
         try:
-            self.peer.inject(packet, flow, self.sim.now)
+            self.bench.peer.inject(packet, flow, self.bench.now)
         except ValueError as error:
             self._fail(f"this packet cannot be built: {error}")
-        self._note(self.sim.now, format_packet(packet))
+        self._note(self.bench.now, format_packet(packet))
         self._settle()
 
     def _expect(self, event: Event, packet: Packet) -> None:
         any_time = event.time.kind is TimeKind.ANY
         start, end = self._bounds(event)
-        limit = self.sim.now + _FOREVER if any_time else max(end, self.sim.now) + _PATIENCE
+        limit = self.bench.now + _FOREVER if any_time else max(end, self.bench.now) + _PATIENCE
         if not self._wait(self._something_sent, limit):
-            when = "" if any_time else f" at {seconds(start - _START)} s"
+            when = "" if any_time else f" at {seconds(start - START)} s"
             self._fail(
                 "nothing was sent",
                 f"expected{when}: {format_packet(packet)}",
-                f"nothing by {seconds(self.sim.now - _START)} s",
+                f"nothing by {seconds(self.bench.now - START)} s",
             )
-        sent = self.peer.sent.popleft()
+        sent = self.bench.peer.sent.popleft()
         length = packet.body.length if isinstance(packet.body, TCPPacket) else 0
-        run = joined(sent, self.peer.sent, length)
+        run = joined(sent, self.bench.peer.sent, length)
         for _ in run[1:]:
-            self.peer.sent.popleft()
+            self.bench.peer.sent.popleft()
         flow = self.flows.for_outbound(sent)
         actual = as_script(run, packet, flow, self.settings)
         if actual is None:
@@ -268,33 +251,33 @@ class _Run:
 
     def _something_sent(self) -> bool:
         """Whether a packet waits that the script could mean; those of its earlier connections go unseen."""
-        while self.peer.sent and not self.flows.concerns(self.peer.sent[0]):
-            self.peer.sent.popleft()
-        return bool(self.peer.sent)
+        while self.bench.peer.sent and not self.flows.concerns(self.bench.peer.sent[0]):
+            self.bench.peer.sent.popleft()
+        return bool(self.bench.peer.sent)
 
     def _fail_on_packet(self, problem: str, start: Ns, packet: Packet, sent: Sent, actual: str) -> NoReturn:
-        when = "any time  " if self._event.time.kind is TimeKind.ANY else f"{seconds(start - _START)} s"
+        when = "any time  " if self._event.time.kind is TimeKind.ANY else f"{seconds(start - START)} s"
         self._fail(
             problem,
             f"expected {when}: {format_packet(packet)}",
-            f"sent     {seconds(sent.time - _START)} s: {actual}",
+            f"sent     {seconds(sent.time - START)} s: {actual}",
         )
 
     def _check_nothing_left(self) -> None:
         if self._something_sent():
-            sent = self.peer.sent[0]
+            sent = self.bench.peer.sent[0]
             self._fail(
                 "after the script's last event something is left that it did not expect",
-                f"sent     {seconds(sent.time - _START)} s: {sent}",
+                f"sent     {seconds(sent.time - START)} s: {sent}",
             )
 
     # --- calls
 
     def _call(self, event: Event, call: Call) -> None:
-        started = self.sim.now
-        base = self._base if event.time.kind is TimeKind.RELATIVE else _START
+        started = self.bench.now
+        base = self._base if event.time.kind is TimeKind.RELATIVE else START
         blocked = _Blocked(event, call, self._invoke(call), base)
-        self.report.skipped += [f"line {event.line}: {each}" for each in self.calls.without_effect]
+        self.report.skipped += [f"line {event.line}: {each}" for each in self.bench.calls.without_effect]
         if blocked.operation.done:
             blocked.completed = started
         else:
@@ -312,9 +295,9 @@ class _Run:
 
     def _invoke(self, call: Call) -> Operation[Answer]:
         """Make the call. One that was answered at once is an operation too, done already."""
-        self.calls.without_effect.clear()
+        self.bench.calls.without_effect.clear()
         try:
-            outcome = self.calls.invoke(call, self.sim.now)
+            outcome = self.bench.calls.invoke(call, self.bench.now)
         except OSError as error:
             failed: Operation[Answer] = Operation(lambda _: None, None)
             failed.fail(error)
@@ -322,11 +305,11 @@ class _Run:
         if isinstance(outcome, Operation):
             return outcome
         answered = Operation(lambda _: outcome, None)
-        answered.advance(self.sim.now)
+        answered.advance(self.bench.now)
         return answered
 
     def _completed(self, blocked: _Blocked) -> None:
-        blocked.completed = self.sim.now
+        blocked.completed = self.bench.now
 
     def _finish_blocked(self) -> None:
         """The next call, and the end of the script, wait for a call that is under way."""
@@ -337,16 +320,16 @@ class _Run:
         time = blocked.event.time
         assert time.until is not None
         expected = blocked.base + time.until
-        if not self._wait(lambda: blocked.operation.done, max(expected, self.sim.now) + _PATIENCE):
+        if not self._wait(lambda: blocked.operation.done, max(expected, self.bench.now) + _PATIENCE):
             self._fail(
                 "the call does not return",
-                f"expected at {seconds(expected - _START)} s",
-                f"it still blocks at {seconds(self.sim.now - _START)} s",
+                f"expected at {seconds(expected - START)} s",
+                f"it still blocks at {seconds(self.bench.now - START)} s",
             )
         self._blocked = None
         self._base = blocked.base + time.start
-        self._check_time("the call's return", blocked.completed or self.sim.now, expected, expected)
-        self._base = self.sim.now
+        self._check_time("the call's return", blocked.completed or self.bench.now, expected, expected)
+        self._base = self.bench.now
         self._judge_operation(blocked)
 
     def _judge_operation(self, blocked: _Blocked) -> None:
@@ -365,7 +348,7 @@ class _Run:
         else:
             code = error.errno if error is not None else None
             actual = f"-1 {errno_name(code) if code is not None else 'EAGAIN'}"
-        self._note(self.sim.now, f"{call.name}() = {actual}")
+        self._note(self.bench.now, f"{call.name}() = {actual}")
         if expected == "-1" and actual.startswith("-1 "):
             expected = actual
         if expected not in ("?", actual):
@@ -373,7 +356,7 @@ class _Run:
             self._fail(
                 f"{call.name}() returned something else",
                 f"expected {expected}",
-                f"returned {actual} at {seconds(self.sim.now - _START)} s",
+                f"returned {actual} at {seconds(self.bench.now - START)} s",
                 *hint,
             )
         if answer is not None and answer.differences:
@@ -385,20 +368,16 @@ class _Run:
     # --- code
 
     def _run_code(self, text: str) -> None:
-        endpoint = self.flows.current_stream
+        flow = self.flows.current
         try:
-            info = None if endpoint is None else endpoint.info()
-        except (OSError, StateError):
-            info = None
-        try:
-            run_code(text, info, self._names)
+            run_code(text, None if flow is None else self.bench.info(flow), self._names)
         except AssertionError as error:
             self._fail("the assertion does not hold", f"it gave: {error}" if str(error) else "")
 
     # --- reporting
 
     def _note(self, time: Ns, text: str) -> None:
-        self._history.append(f"{seconds(time - _START)} {text}")
+        self._history.append(f"{seconds(time - START)} {text}")
 
     def _fail(self, problem: str, *details: str) -> NoReturn:
         told = [each for each in details if each] + [f"skipped {each}" for each in self.report.skipped]
