@@ -19,7 +19,7 @@ from hypothesis.stateful import (
 
 from pystack.transport.tcp import Segment, State, TCPConfig
 from pystack.transport.tcp.ecn import CE
-from pystack.transport.tcp.segment import ACK
+from pystack.transport.tcp.segment import ACK, FIN, RST, SYN
 from pystack.units import MS, SECOND
 from pystack.wire.seq import wrap
 from tests.transport.tcp.bookkeeping import check_books, check_timers
@@ -56,8 +56,10 @@ class TwoConnections(RuleBasedStateMachine):
         self.sent = [0, 0]
         self.urgent = [0, 0]
         """Where the urgent data of each ends, counted from the start of its stream."""
+        self.peaceful = True
+        """Nobody resets, lies or gives up in this run."""
         self.violent = False
-        """Somebody reset, lied, or gave up: data may be lost."""
+        """Somebody did: data may be lost."""
 
     @initialize(
         place=st.sampled_from(sorted(PLACES)),
@@ -68,10 +70,21 @@ class TwoConnections(RuleBasedStateMachine):
         mss=st.sampled_from([60, 536, 1460]),
         simultaneous=st.booleans(),
         shaken=st.booleans(),
+        peaceful=st.booleans(),
     )
     def begin(
-        self, place: str, iss: int, irs: int, a: TCPConfig, b: TCPConfig, mss: int, simultaneous: bool, shaken: bool
+        self,
+        place: str,
+        iss: int,
+        irs: int,
+        a: TCPConfig,
+        b: TCPConfig,
+        mss: int,
+        simultaneous: bool,
+        shaken: bool,
+        peaceful: bool,
     ) -> None:
+        self.peaceful = peaceful
         self.pair = pair = Pair(evolve(PLACES[place], iss=iss, irs=irs), a=a, b=b, mss=mss)
         if simultaneous:
             pair.b.tcp.connect(0)
@@ -92,22 +105,31 @@ class TwoConnections(RuleBasedStateMachine):
 
     # The users
 
-    @rule(which=ends, size=st.integers(1, 5000), urgent=st.sampled_from([False, False, False, True]))
-    def send(self, which: int, size: int, urgent: bool) -> None:
+    @rule(
+        which=ends,
+        size=st.integers(1, 5000),
+        urgent=st.sampled_from([False, False, False, True]),
+        more=st.sampled_from([False, False, True]),
+    )
+    def send(self, which: int, size: int, urgent: bool, more: bool) -> None:
         end, sent = self.end(which), self.sent[which]
         if end.tcp.state in (State.ESTABLISHED, State.CLOSE_WAIT) and not end.shutdown_after:
             size = min(size, len(pattern) - sent)
             space = end.tcp.send_space
-            taken = end.tcp.send(pattern[sent : sent + size], self.now, urgent=urgent)
+            taken = end.tcp.send(pattern[sent : sent + size], self.now, urgent=urgent, more=more)
             assert taken == min(size, space)
             self.sent[which] += taken
             if urgent and taken:
                 self.urgent[which] = self.sent[which]
 
-    @rule(which=ends, size=st.integers(1, 5000))
-    def recv(self, which: int, size: int) -> None:
+    @rule(which=ends, size=st.integers(1, 5000), into=st.booleans())
+    def recv(self, which: int, size: int, into: bool) -> None:
         end = self.end(which)
-        end.received += end.tcp.recv(size, self.now)
+        if into:
+            buffer = bytearray(size)
+            end.received += buffer[: end.tcp.recv_into(buffer, self.now)]
+        else:
+            end.received += end.tcp.recv(size, self.now)
 
     @rule(which=ends)
     def shutdown(self, which: int) -> None:
@@ -116,7 +138,7 @@ class TwoConnections(RuleBasedStateMachine):
             end.tcp.shutdown(self.now)
             end.shutdown_after = True
 
-    @precondition(lambda self: self.sent[0] > 3000)
+    @precondition(lambda self: self.sent[0] > 3000 and not self.peaceful)
     @rule(which=ends)
     def close(self, which: int) -> None:
         end = self.end(which)
@@ -124,7 +146,7 @@ class TwoConnections(RuleBasedStateMachine):
         end.tcp.close(self.now)
         self.violent = True  # what comes now is answered by a reset
 
-    @precondition(lambda self: self.sent[1] > 3000)
+    @precondition(lambda self: self.sent[1] > 3000 and not self.peaceful)
     @rule(which=ends)
     def abort(self, which: int) -> None:
         self.end(which).tcp.abort(self.now)
@@ -137,7 +159,9 @@ class TwoConnections(RuleBasedStateMachine):
             {},
             optional={
                 "nodelay": st.booleans(),
+                "cork": st.booleans(),
                 "keepalive": st.booleans(),
+                "user_timeout": st.sampled_from([0, 5 * SECOND, 100 * SECOND]),
                 "congestion": st.sampled_from(["cubic", "newreno"]),
                 "receive_buffer": st.sampled_from([300, 5000, 1 << 17]),
                 "send_buffer": st.sampled_from([300, 5000, 1 << 17]),
@@ -148,6 +172,10 @@ class TwoConnections(RuleBasedStateMachine):
         end = self.end(which)
         end.tcp.configure(evolve(end.tcp.config, **changed), self.now)
         end.shrinks |= "receive_buffer" in changed
+
+    @rule(which=ends, quick=st.booleans())
+    def acknowledge_quickly(self, which: int, quick: bool) -> None:
+        self.end(which).tcp.acknowledge_quickly(quick)
 
     # The host
 
@@ -217,7 +245,7 @@ class TwoConnections(RuleBasedStateMachine):
         receiver = next(end for end in self.pair.ends if end.ports[1].to_bytes(2, "big") == frame[:2])
         receiver.deliver(frame, self.now)
 
-    @precondition(lambda self: self.pair is not None and self.pair.wire)
+    @precondition(lambda self: self.pair is not None and self.pair.wire and not self.peaceful)
     @rule(index=st.integers(0, 30), wrong=st.one_of(st.integers(-3000, 3000), st.integers(-(2**31), 2**31 - 1)))
     def deliver_with_a_wrong_ack_field(self, index: int, wrong: int) -> None:
         """A lie that no checksum finds: data may be lost by it, but nothing else may happen."""
@@ -229,6 +257,20 @@ class TwoConnections(RuleBasedStateMachine):
             segment.ack = wrap(segment.ack + wrong)
             end.take_segment(segment, self.now)
             self.violent = True
+
+    @precondition(lambda self: not self.peaceful)
+    @rule(
+        which=ends,
+        flags=st.sampled_from([RST, RST | ACK, SYN, SYN | ACK, FIN | ACK, ACK]),
+        seq=st.one_of(st.integers(-2, 2), st.integers(-3000, 70_000), st.integers(-(2**31), 2**31 - 1)),
+        ack=st.one_of(st.integers(-2, 2), st.integers(-70_000, 3000)),
+    )
+    def forge(self, which: int, flags: int, seq: int, ack: int) -> None:
+        """Somebody who guesses sends a segment without data. A FIN that is believed cuts the stream short."""
+        end = self.end(which)
+        tcp = end.tcp
+        end.take_segment(Segment(wrap(tcp.rcv_nxt + seq), wrap(tcp.snd_nxt + ack), flags, 1000, (), 0), self.now)
+        self.violent = True
 
     @rule(duration=st.sampled_from([0, 1, 1 * MS, 39 * MS, 40 * MS, 200 * MS, 1 * SECOND, 61 * SECOND]))
     def let_time_pass(self, duration: int) -> None:
@@ -289,7 +331,7 @@ class TwoConnections(RuleBasedStateMachine):
             raise AssertionError(f"no end in sight: {pair.a.tcp} {pair.b.tcp}")
         for which, end in enumerate(pair.ends):
             assert end.tcp.state in (State.CLOSED, State.LISTEN) or self.is_left_alone(end)
-            if not self.violent and all(other.tcp.error is None for other in pair.ends) and end.tcp.eof:
+            if not self.violent and all(other.tcp.error is None for other in pair.ends):
                 assert len(end.received) + end.tcp.readable == self.sent[1 - which]
         self.what_arrived_is_what_was_sent()
 
