@@ -11,8 +11,8 @@ from typing_extensions import Buffer
 
 __all__ = ["FramePool"]
 
-SMALL: Final = 16 << 10
-"""Shorter frames are copied out: nobody shall hold 64 KB for the sake of a few octets."""
+SMALL: Final = 32 << 10
+"""Shorter frames are copied out: nobody shall hold 64 KB for the sake of less than half of it."""
 
 MOST: Final = 256
 """Buffers that the pool remembers: as many as the largest receive buffer of one connection holds."""

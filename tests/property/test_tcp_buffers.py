@@ -3,8 +3,9 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pystack.transport.tcp.reassembly import RANGE_COST
 from pystack.transport.tcp.recvbuffer import ReceiveBuffer
-from pystack.transport.tcp.sendbuffer import SendBuffer
+from pystack.transport.tcp.sendbuffer import PIECE_COST, SendBuffer
 
 BASE = 2**32 - 3000
 STREAM = bytes(number % 251 for number in range(1 << 16))
@@ -106,8 +107,8 @@ def test_the_receive_buffer_gives_the_stream_in_order(pieces: list[tuple[int, in
             assert buffer.insert(BASE + start, buffers, len(data))
         model.add(start, len(data))
         assert buffer.nxt == BASE + model.nxt
-        assert buffer.gaps == bool(buffer.ranges) == (max(model.have) >= model.nxt)
-        held = {at - BASE for first, last in buffer.ranges for at in range(first, last)}
+        assert bool(buffer.beyond.ranges) == (max(model.have) >= model.nxt)
+        held = {at - BASE for first, last in buffer.beyond.ranges for at in range(first, last)}
         assert held == {at for at in model.have if at >= model.nxt}
         size = reads[number % len(reads)]
         assert buffer.peek(size) == STREAM[len(got) : min(len(got) + size, model.nxt)]
@@ -118,8 +119,8 @@ def test_the_receive_buffer_gives_the_stream_in_order(pieces: list[tuple[int, in
             got += space[: buffer.read_into(memoryview(space))]
         assert got == STREAM[: len(got)]
         assert buffer.readable == model.nxt - len(got)
-        assert buffer.cost >= buffer.readable + buffer.out_of_order
-        assert buffer.out_of_order == len(held)
+        assert buffer.cost >= buffer.readable + buffer.beyond.octets
+        assert buffer.beyond.octets == len(held)
     got += buffer.read(1 << 20)
     assert got == STREAM[: model.nxt]
     buffer.drop_out_of_order()
@@ -137,7 +138,7 @@ def test_ranges_out_of_order_are_capped() -> None:
 def test_octets_out_of_order_are_capped_by_what_they_cost() -> None:
     buffer = ReceiveBuffer(0, 10_000, 1024)
     taken = sum(buffer.insert(2 + 2 * number, (b"x",), 1) for number in range(1000))
-    assert taken == 10_000 // 129
+    assert taken == 10_000 // (1 + PIECE_COST + RANGE_COST)
     assert buffer.cost <= 10_000
 
 

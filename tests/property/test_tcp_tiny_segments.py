@@ -6,6 +6,7 @@ from random import Random
 import pytest
 
 from pystack.transport.tcp import TCPConfig, TCPConnection
+from pystack.transport.tcp.reassembly import RANGE_COST
 from pystack.transport.tcp.segment import ACK, SYN, Segment
 from pystack.transport.tcp.sendbuffer import PIECE_COST
 from pystack.wire.seq import wrap
@@ -48,7 +49,7 @@ class Receiver:
     @property
     def kept(self) -> list[tuple[int, int]]:
         """The ranges beyond gaps."""
-        return [(start - IRS - 1, end - IRS - 1) for start, end in self.tcp._receive.ranges]
+        return [(start - IRS - 1, end - IRS - 1) for start, end in self.tcp._receive.beyond.ranges]
 
 
 ORDERS = ("ascending", "descending", "at random", "overlapping")
@@ -83,7 +84,7 @@ def fill(order: str, count: int) -> None:
     kept = receiver.kept
     held = sum(end - start for start, end in kept)
     assert len(kept) <= RANGES
-    assert tcp.memory <= held + PIECE_COST * (len(kept) + held // 256)
+    assert tcp.memory <= held + RANGE_COST * len(kept) + PIECE_COST * (len(kept) + held // 256)
     assert max(costs) <= 2 * min(costs[:20])
     if order != "overlapping":  # the first that came are kept, the others were refused
         assert kept == [(start, start + 1) for start, _ in sorted(segments[:RANGES])]

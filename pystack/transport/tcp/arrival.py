@@ -9,7 +9,7 @@ from pystack.errors import PeerReset, os_error
 from pystack.transport.tcp.acknowledgment import Acknowledgment
 from pystack.transport.tcp.ecn import CE
 from pystack.transport.tcp.fastopen import ActiveFastOpen
-from pystack.transport.tcp.recvbuffer import cut
+from pystack.transport.tcp.reassembly import cut
 from pystack.transport.tcp.segment import ACK, CWR, ECE, FIN, PSH, RST, SYN, URG, Segment, reset_for
 from pystack.transport.tcp.state import Got, State
 from pystack.transport.tcp.timers import NEVER
@@ -73,7 +73,7 @@ class Arrival(Acknowledgment):
             return False
         una = self.snd_una
         ack = unwrap(seg.ack, una)
-        if not una <= ack <= self.snd_nxt or receive.gaps or self._rcv_fin is not None or seg.ecn == CE:
+        if not una <= ack <= self.snd_nxt or receive.beyond.octets or self._rcv_fin is not None or seg.ecn == CE:
             return False
         if self._timestamps:
             stamp = seg.ts_val
@@ -364,9 +364,11 @@ class Arrival(Acknowledgment):
             self._in_closed(seg)
             self._move(Got.ABORT)
         else:
-            payload = seg.payload if length == seg.length else cut(seg.payload, skip, length)
+            payload = seg.payload
+            if length < seg.length:  # copied: a part must not hold the whole frame
+                payload = (b"".join(cut(payload, skip, length)),)
             if start == nxt:
-                duplicate = (seq, nxt) if skip else receive.held(start, start + length) if receive.gaps else None
+                duplicate = (seq, nxt) if skip else receive.beyond.ranges.common(start, start + length)
                 self._take_text(payload, length, seg.gso_size, now)
                 if duplicate is not None:
                     self._reply_ack(now, duplicate)
@@ -374,15 +376,17 @@ class Arrival(Acknowledgment):
                     self._ack_due = self._output_due = True
             else:
                 self._out_of_order_segments += 1
-                duplicate = receive.held(start, start + length)
-                if receive.insert(start, payload, length):
-                    self._reported.on_out_of_order(start)
-                self._reply_ack(now, duplicate)
+                duplicate = receive.beyond.ranges.common(start, start + length)
+                news = receive.insert(start, payload, length) and self._reported.on_out_of_order(start)
+                if self._sack and self._replies and not (news or duplicate or self._watchful):
+                    self._ack_due = self._output_due = True  # what else arrives shares another: docs/deviations.md
+                else:
+                    self._reply_ack(now, duplicate)
 
     def _take_text(self, payload: tuple[Buffer, ...], length: int, gso_size: int, now: Ns) -> None:
         """Text that begins at RCV.NXT: deliver it, and acknowledge it at once or soon (section 3.8.6.3)."""
         receive = self._receive
-        fills_gap = receive.gaps
+        fills_gap = receive.beyond.octets > 0
         if fills_gap:  # the peer sends little after a loss, and would wait for our timer when that is an odd segment
             self._quick_acks = self._doubled_acks = self.config.quick_acks
         receive.append(payload, length)

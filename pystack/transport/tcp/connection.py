@@ -360,7 +360,7 @@ class TCPConnection(Arrival):
             unsent=self.unsent,
             unacked=self.unacknowledged,
             unread=self._receive.readable,
-            out_of_order=self._receive.out_of_order_cost,
+            out_of_order=self._receive.beyond.cost,
             retransmits=self._retransmits,
             probes=self._probes,
             total_retransmits=self._total_retransmits,

@@ -254,7 +254,7 @@ class Output(TransmissionControlBlock):
         if self._frto.holds_back:
             allowed = self._frto.allowance
         head = self._segment(self.snd_nxt, ACK, now)
-        if self._sack and self._receive.gaps:
+        if self._sack and self._receive.beyond.octets:
             head.sack = self._sack_blocks()
             mss -= head.sack_octets
         largest = tso - tso % mss if tso > mss else mss

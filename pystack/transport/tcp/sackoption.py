@@ -1,7 +1,7 @@
 """What the SACK option says: blocks of what waits beyond gaps, the most recent first (RFC 2018 section 4), and a block
 that reports a duplicate (DSACK, RFC 2883)."""
 
-from pystack.transport.tcp.recvbuffer import ReceiveBuffer
+from pystack.transport.tcp.runs import Runs
 
 __all__ = ["Block", "Reported", "split_duplicate"]
 
@@ -11,31 +11,36 @@ _REMEMBERED = 4
 
 
 class Reported:
-    """Which ranges of a receive buffer were reported of late, each by a number in it."""
+    """Which of the ranges beyond gaps were reported of late, each by a number in it."""
 
-    __slots__ = ("_receive", "_recent")
+    __slots__ = ("_ranges", "_recent")
 
-    def __init__(self, receive: ReceiveBuffer) -> None:
-        self._receive = receive
+    def __init__(self, ranges: Runs) -> None:
+        self._ranges = ranges
         self._recent: list[int] = []
 
-    def on_out_of_order(self, seq: int) -> None:
-        """What starts at `seq` came, and waits beyond a gap: its range is the first to be reported from now on."""
+    def on_out_of_order(self, seq: int) -> bool:
+        """What starts at `seq` came, and waits beyond a gap: its range is the first to be reported from now on. False:
+        it was before."""
+        first = self._ranges.at(self._recent[0]) if self._recent else None
+        if first is not None and first[0] <= seq < first[1]:
+            return False
         self._recent.insert(0, seq)
         self._recent = self._current(_REMEMBERED)[1]
+        return True
 
     def blocks(self, count: int, duplicate: Block | None = None) -> tuple[Block, ...]:
         """At most `count` blocks; `duplicate` comes first."""
         blocks = [] if duplicate is None else [duplicate]
-        if self._receive.gaps:
+        if self._ranges:
             ranges, self._recent = self._current(count)
             if duplicate is not None:
-                held = self._receive.range_at(duplicate[0])
+                held = self._ranges.at(duplicate[0])
                 if held is not None:  # RFC 2883 section 4 (4): the larger block it belongs to comes next
                     ranges = [held, *(each for each in ranges if each != held)]
             blocks += ranges
-            if len(blocks) < count and len(ranges) < self._receive.range_count:
-                blocks += (each for each in self._receive.first_ranges(count) if each not in ranges)
+            if len(blocks) < count and len(ranges) < len(self._ranges):
+                blocks += (each for each in self._ranges.first(count) if each not in ranges)
         return tuple(blocks[:count])
 
     def _current(self, count: int) -> tuple[list[Block], list[int]]:
@@ -43,7 +48,7 @@ class Reported:
         ranges: list[Block] = []
         numbers = []
         for seq in self._recent:
-            held = self._receive.range_at(seq)
+            held = self._ranges.at(seq)
             if held is not None and held not in ranges:
                 ranges.append(held)
                 numbers.append(seq)

@@ -17,6 +17,8 @@ GONE: Final = 3
 
 _LONG_AGO: Ns = -1 << 62
 _PRUNE = 64
+_CROWDED = 512
+"""Octets of small segments that become one range when there are very many."""
 _ANY_TIME: Ns = 1 << 62
 
 
@@ -150,8 +152,9 @@ class Scoreboard:
                 if last.sent_at == now and last.size == size and not octets % size:
                     last.end = end  # they left together: what is true of one is true of the other
                     return
-                if len(ranges) > self._runs.limit and octets + end - start <= size and last.next is self._times:
-                    last.end = end  # a crowd of small ones: one segment's worth counts as sent when its end was
+                if len(self) > self._runs.limit and octets + end - start <= _CROWDED and last.next is self._times:
+                    last.end = end  # a crowd of small ones: they count as sent when the last of them was
+                    last.size = max(last.size, size)
                     last.sent_at = now
                     return
         each = Range(start, end, size, now)

@@ -23,7 +23,7 @@ class SendBuffer:
         self.end = start
         self.limit = limit
         """Octets, the cost of pieces included."""
-        self._pieces: list[memoryview] = []
+        self._pieces: list[memoryview | bytes] = []  # of bytes: what was gathered, cheaper than a view of it
         self._starts: list[int] = []
         self._head = 0  # pieces in front of it are acknowledged: removed in bulk
         self._tail = bytearray()  # small writes gather here until they are looked at
@@ -63,7 +63,7 @@ class SendBuffer:
         self.end += taken
         return taken
 
-    def slices(self, seq: int, length: int) -> tuple[memoryview, ...]:
+    def slices(self, seq: int, length: int) -> tuple[memoryview | bytes, ...]:
         """The `length` octets from `seq`, which must be in the buffer, without copying them."""
         sealed = self.end - len(self._tail)
         if seq + length > sealed:
@@ -71,15 +71,17 @@ class SendBuffer:
         index = bisect_right(self._starts, seq, self._head) - 1
         piece = self._pieces[index]
         at = seq - self._starts[index]
-        if at + length <= piece.nbytes:
-            return (piece[at : at + length],)
-        parts = [piece[at:]]
-        length -= piece.nbytes - at
+        if not at and length == len(piece):
+            return (piece,)
+        if at + length <= len(piece):
+            return (memoryview(piece)[at : at + length],)
+        parts = [memoryview(piece)[at:]]
+        length -= len(piece) - at
         while length:
             index += 1
-            part = self._pieces[index][:length]
+            part = memoryview(self._pieces[index])[:length]
             parts.append(part)
-            length -= part.nbytes
+            length -= len(part)
         return tuple(parts)
 
     def acknowledge(self, seq: int) -> None:
@@ -88,8 +90,8 @@ class SendBuffer:
             self._seal()
         self.start = seq
         starts, pieces, head = self._starts, self._pieces, self._head
-        while head < len(pieces) and starts[head] + pieces[head].nbytes <= seq:
-            pieces[head] = _NOTHING
+        while head < len(pieces) and starts[head] + len(pieces[head]) <= seq:
+            pieces[head] = b""
             head += 1
         if head > 32 and head * 2 > len(pieces):
             del pieces[:head], starts[:head]
@@ -113,7 +115,4 @@ class SendBuffer:
         if self._tail:
             tail, self._tail = self._tail, bytearray()
             self._starts.append(self.end - len(tail))
-            self._pieces.append(memoryview(bytes(tail)))
-
-
-_NOTHING = memoryview(b"")
+            self._pieces.append(bytes(tail))

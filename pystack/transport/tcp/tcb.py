@@ -202,7 +202,7 @@ class TransmissionControlBlock:
         self._send = SendBuffer(iss + 1, config.send_buffer)
         self._board = Scoreboard(config.scoreboard_ranges)
         self._receive = ReceiveBuffer(0, config.receive_buffer, config.reassembly_ranges)
-        self._reported = Reported(self._receive)
+        self._reported = Reported(self._receive.beyond.ranges)
         self._window = ReceiveWindow(self._receive, config.receive_buffer_max, mss)
         self._rtt = RttEstimator(config.initial_rto, config.min_rto, config.max_rto)
         self._timers = Timers()
@@ -337,7 +337,7 @@ class TransmissionControlBlock:
     def _acknowledgment(self, now: Ns, duplicate: Block | None = None) -> Segment:
         """A pure ACK. `duplicate`: what arrived twice in the segment it answers."""
         segment = self._segment(self._control_seq, ACK, now)
-        if self._sack and (duplicate is not None or self._receive.gaps):
+        if self._sack and (duplicate is not None or self._receive.beyond.octets):
             segment.sack = self._sack_blocks(duplicate)
         return segment
 

@@ -1,6 +1,7 @@
 """What a connection keeps in step with itself: every figure that is carried along, counted again from what it is of."""
 
 from pystack.transport.tcp import State, TCPConnection
+from pystack.transport.tcp.reassembly import RANGE_COST, Reassembly
 from pystack.transport.tcp.recvbuffer import ReceiveBuffer
 from pystack.transport.tcp.scoreboard import FLIGHT, LOST, SACKED, Scoreboard
 from pystack.transport.tcp.sendbuffer import PIECE_COST, SendBuffer
@@ -37,7 +38,7 @@ def check_timers(tcp: TCPConnection, now: Ns) -> None:
 
 
 def check_send_buffer(send: SendBuffer) -> None:
-    pieces = [piece.nbytes for piece in send._pieces[send._head :]]
+    pieces = [len(piece) for piece in send._pieces[send._head :]]
     stored = sum(pieces) + len(send._tail)
     assert stored >= len(send)
     assert stored - len(send) < (pieces[0] if pieces else 1), "acknowledged pieces are kept"
@@ -47,17 +48,35 @@ def check_send_buffer(send: SendBuffer) -> None:
 def check_receive_buffer(receive: ReceiveBuffer) -> None:
     ready = receive._ready
     assert ready.octets == sum(len(piece) for piece in ready.pieces) - receive._offset
-    ranges = receive.ranges
-    assert len(ranges) <= receive.max_ranges
+    beyond = receive.beyond
+    ranges = list(beyond.ranges)
+    assert len(ranges) <= beyond.ranges.limit
     at = receive.nxt
     for start, end in ranges:
         assert at < start < end, "ranges touch, or cover what is in order"
         at = end
-    for held in receive._ranges:
-        assert held.octets == sum(len(piece) for piece in held.pieces)
-    assert receive.out_of_order == sum(end - start for start, end in ranges)
-    assert receive.out_of_order_cost == sum(held.cost for held in receive._ranges)
-    assert receive.cost == ready.cost + receive.out_of_order_cost
+    check_pieces(beyond, ranges)
+    assert receive.cost == ready.cost + beyond.cost
+    assert receive.room == receive.limit - ready.cost - beyond.overhead
+
+
+def check_pieces(beyond: Reassembly, ranges: list[tuple[int, int]]) -> None:
+    """Each octet of each range lies in one piece, and only small ones go on growing."""
+    stored = 0
+    for start, end in ranges:
+        at = start
+        while at < end:
+            piece = beyond._pieces[at]
+            at += len(piece)
+            stored += 1
+            if at in beyond._growing:
+                assert beyond._growing[at] == at - len(piece)
+                assert isinstance(piece, bytearray)
+        assert at == end
+    assert stored == len(beyond._pieces)
+    assert len(beyond._growing) <= stored
+    assert beyond.octets == sum(end - start for start, end in ranges)
+    assert beyond.cost == beyond.octets + PIECE_COST * stored + RANGE_COST * len(ranges)
 
 
 def check_scoreboard(board: Scoreboard) -> None:

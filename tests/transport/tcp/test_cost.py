@@ -196,8 +196,8 @@ def test_hostile_blocks_store_no_more_than_the_cap(monkeypatch: pytest.MonkeyPat
 
 
 def test_a_crowd_of_tiny_segments_is_bounded() -> None:
-    """Beyond 1,024 ranges, those that together fill no segment are one."""
-    tcp = flight(16)
+    """Beyond 1,024 ranges small ones are joined."""
+    tcp = flight(1000)
     tcp.congestion.cwnd = 1 << 24
     tcp.on_segment(ack(tcp.snd_nxt), LATER)
     tcp.take_output(LATER, 1 << 20)
@@ -205,6 +205,7 @@ def test_a_crowd_of_tiny_segments_is_bounded() -> None:
     for number in range(5000):
         tcp.send(b"x", 2 * LATER)
         tcp.take_output(2 * LATER + number, 10)
+    assert tcp.info().in_flight == 5000
     assert len(tcp._board) < 1100
     tcp.on_segment(ack(tcp.snd_nxt), 3 * LATER)
     assert tcp.info().unacked == 0

@@ -70,6 +70,61 @@ def test_as_many_blocks_as_there_is_room_for(wire: Script, timestamps: bool, cou
     assert answers(wire)[-1] == (1, newest_first[:count])
 
 
+def test_what_comes_together_shares_two_answers(wire: Script) -> None:
+    """The second tells all that the others would: one of them may get lost."""
+    receiving(wire)
+    wire.hold = True
+    for start in range(2001, 12001, 1000):
+        wire.inject(seq=start, data=1000)
+    wire.hold = False
+    assert answers(wire) == [(1, [(2001, 3001)]), (1, [(2001, 12001)])]
+
+
+def test_each_new_range_is_told_at_once_whatever_comes_with_it(wire: Script) -> None:
+    receiving(wire)
+    wire.hold = True
+    for start in (2001, 3001, 5001, 7001, 8001, 5501):
+        wire.inject(seq=start, data=500)
+    wire.hold = False
+    assert answers(wire) == [
+        (1, [(2001, 2501)]),
+        (1, [(3001, 3501), (2001, 2501)]),
+        (1, [(5001, 5501), (3001, 3501), (2001, 2501)]),
+        (1, [(7001, 7501), (5001, 5501), (3001, 3501), (2001, 2501)]),
+        (1, [(8001, 8501), (7001, 7501), (5001, 5501), (3001, 3501)]),
+        (1, [(5001, 6001), (8001, 8501), (7001, 7501), (3001, 3501)]),
+    ]
+
+
+def test_what_comes_together_with_a_duplicate_reports_it(wire: Script) -> None:
+    receiving(wire)
+    wire.hold = True
+    for start in (2001, 3001, 3001, 4001):
+        wire.inject(seq=start, data=1000)
+    wire.hold = False
+    assert answers(wire) == [
+        (1, [(2001, 3001)]),
+        (1, [(3001, 4001), (2001, 4001)]),
+        (1, [(2001, 5001)]),
+    ]
+
+
+def test_while_something_is_amiss_on_the_way_out_each_is_answered(wire: Script) -> None:
+    """A retransmission has no room for blocks, and takes the place of the second answer."""
+    receiving(wire, app_sends=4000)
+    wire.inject(ack=1, sack=[(1001, 2001)])
+    wire.sent.clear()
+    wire.hold = True
+    for start in (2001, 3001, 4001):
+        wire.inject(seq=start, data=1000, ack=1, sack=[(1001, 4001)])
+    wire.hold = False
+    assert [each for each in answers(wire) if each[1]] == [
+        (1, [(2001, 3001)]),
+        (1, [(2001, 4001)]),
+        (1, [(2001, 5001)]),
+    ]
+
+
 def test_each_block_is_reported_three_times(wire: Script) -> None:
     """RFC 2018 section 4: so that an acknowledgement that is lost does no harm."""
     receiving(wire, timestamps=True)

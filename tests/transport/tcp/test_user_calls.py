@@ -79,7 +79,7 @@ def test_info_is_a_snapshot(wire: Script) -> None:
     assert info.state is State.ESTABLISHED
     assert info.congestion == "cubic"
     assert (info.unacked, info.unsent, info.in_flight) == (3000, 0, 3000)
-    assert (info.unread, info.out_of_order) == (3, 5 + 128)
+    assert (info.unread, info.out_of_order) == (3, 5 + 2 * 128)
     assert (info.octets_acked, info.octets_received) == (2000, 3)
     assert info.min_rtt == 0
     assert info.ssthresh is None

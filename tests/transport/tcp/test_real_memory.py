@@ -1,0 +1,154 @@
+"""What the buffers are charged is what they cost: the interpreter's own count of memory against `cost`."""
+
+import gc
+import tracemalloc
+from collections.abc import Callable
+from typing import TypeVar
+
+import pytest
+
+from pystack.link.pool import FramePool
+from pystack.transport.tcp.recvbuffer import ReceiveBuffer
+from pystack.transport.tcp.scoreboard import Scoreboard
+from pystack.transport.tcp.sendbuffer import PIECE_COST, SendBuffer
+
+PIECES = 1000
+FACTOR = 1.5
+"""What is stored takes at most so much more than it is charged,"""
+FIXED = 4096
+"""besides what a buffer takes that holds little."""
+MUCH = 1 << 27
+HEADERS = 66
+FRAME_MAX = 65_550
+
+T = TypeVar("T")
+
+
+def real(make: Callable[[], T]) -> tuple[T, int]:
+    """What `make` makes, and the octets that it takes."""
+    gc.collect()
+    tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        made = make()
+        gc.collect()
+        after, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    return made, after - before
+
+
+def payload(size: int) -> tuple[memoryview]:
+    """As a link brings it: a view of the frame around it."""
+    return (memoryview(bytes(HEADERS + size))[HEADERS:],)
+
+
+def assert_honest(cost: int, octets: int) -> None:
+    assert octets <= FACTOR * cost + FIXED
+    assert cost <= FACTOR * octets + FIXED
+
+
+@pytest.mark.parametrize("descending", [False, True])
+@pytest.mark.parametrize("size", [1, 100, 511, 512, 1448, 16_000])
+def test_ranges_beyond_gaps(size: int, descending: bool) -> None:
+    places = [2 + number * (size + 1) for number in range(PIECES)]
+
+    def fill() -> ReceiveBuffer:
+        buffer = ReceiveBuffer(0, MUCH, PIECES)
+        for start in reversed(places) if descending else places:
+            assert buffer.insert(start, payload(size), size)
+        return buffer
+
+    buffer, octets = real(fill)
+    assert len(buffer.beyond.ranges) == PIECES
+    assert_honest(buffer.cost, octets)
+
+
+@pytest.mark.parametrize("descending", [False, True])
+@pytest.mark.parametrize("size", [1, 100, 511, 512, 1448, 16_000])
+def test_one_range_beyond_a_gap(size: int, descending: bool) -> None:
+    places = [2 + number * size for number in range(PIECES)]
+
+    def fill() -> ReceiveBuffer:
+        buffer = ReceiveBuffer(0, MUCH, PIECES)
+        for start in reversed(places) if descending else places:
+            assert buffer.insert(start, payload(size), size)
+        return buffer
+
+    buffer, octets = real(fill)
+    assert len(buffer.beyond.ranges) == 1
+    assert_honest(buffer.cost, octets)
+
+
+@pytest.mark.parametrize("size", [1, 100, 511, 512, 1448, 16_000])
+def test_what_the_user_has_not_read(size: int) -> None:
+    def fill() -> ReceiveBuffer:
+        buffer = ReceiveBuffer(0, MUCH, PIECES)
+        for _ in range(PIECES):
+            buffer.append(payload(size), size)
+        return buffer
+
+    buffer, octets = real(fill)
+    assert buffer.readable == PIECES * size
+    assert_honest(buffer.cost, octets)
+
+
+@pytest.mark.parametrize("size", [1448, 16_000, 33_000, 60_000])
+def test_what_came_in_super_segments(size: int) -> None:
+    """The largest ones stay in the memory that they were read into, which may be twice as large."""
+
+    def fill() -> ReceiveBuffer:
+        pool = FramePool(FRAME_MAX)
+        buffer = ReceiveBuffer(0, MUCH, PIECES)
+        for _ in range(PIECES // 10):
+            buffer.append((memoryview(pool.frame(HEADERS + size))[HEADERS:],), size)
+        return buffer
+
+    buffer, octets = real(fill)
+    assert octets <= 2 * buffer.cost + FRAME_MAX
+
+
+@pytest.mark.parametrize("together", [False, True])
+@pytest.mark.parametrize("size", [1, 100, 1448, 4095, 4096, 16_000])
+def test_what_the_peer_has_not_acknowledged(size: int, together: bool) -> None:
+    def fill() -> SendBuffer:
+        buffer = SendBuffer(0, MUCH)
+        for _ in range(PIECES):
+            assert buffer.append(bytes(size), MUCH) == size
+            if not together:  # each is sent before the next one is given
+                buffer.slices(buffer.end - size, size)
+        return buffer
+
+    buffer, octets = real(fill)
+    assert len(buffer) == PIECES * size
+    assert octets <= FACTOR * buffer.cost + FIXED
+
+
+def test_what_is_known_of_segments_in_flight() -> None:
+    """The scoreboard is not charged, but bounded by the number of ranges, and a range is a little more than a piece."""
+
+    def fill() -> Scoreboard:
+        board = Scoreboard(PIECES)
+        for number in range(20 * PIECES):
+            board.on_sent(number, number + 1, 1, number)
+        return board
+
+    board, octets = real(fill)
+    assert len(board) < 1.1 * PIECES
+    assert octets < 2 * PIECE_COST * len(board) + FIXED
+
+
+def test_what_is_known_of_segments_that_the_peer_reports() -> None:
+    """Every other one, so that each is a run of its own."""
+
+    def fill() -> Scoreboard:
+        board = Scoreboard(PIECES)
+        board.on_sent(0, 2000 * PIECES, 1000, 0)
+        for start in range(0, 2000 * PIECES, 2000):
+            board.begin()
+            board.sack(start + 1000, start + 2000)
+        return board
+
+    board, octets = real(fill)
+    assert len(board) == 2 * PIECES
+    assert octets < 2 * PIECE_COST * len(board) + FIXED
