@@ -142,6 +142,9 @@ class Acknowledgment(Timeouts):
         board = self._board
         if seg.sack and self._output_due and self._selective.phase is Phase.OPEN:
             self._send_allowed(now)
+        echo = seg.flags & (ECE | SYN) == ECE and self._ecn.on
+        if echo:
+            self._cwnd_limited = False  # RFC 3168 section 6.1.2: it does not make the window grow
         acked = ack - self.snd_una
         delivered = board.delivered
         recent = now - (self._rtt.minimum or 0)
@@ -161,7 +164,7 @@ class Acknowledgment(Timeouts):
                 self._recover_by_duplicates(ack, acked, duplicate_ack, rtt, now)
             if most is not None and self.congestion.cwnd > most:
                 self.congestion.cwnd = most
-        if seg.flags & (ECE | SYN) == ECE and self._ecn.on:
+        if echo:
             self._take_echo(acked, delivered, now)
         self._rearm(acked, now)
         self._watchful = self._is_amiss()
@@ -307,13 +310,17 @@ class Acknowledgment(Timeouts):
 
     def _take_echo(self, acked: int, delivered: int, now: Ns) -> None:
         """The acknowledgement carries ECE (RFC 3168 section 6.1.2)."""
-        ecn, board = self._ecn, self._board
+        ecn, board, congestion = self._ecn, self._board, self.congestion
         ecn.delivered_ce += delivered
-        if not ecn.on_echo(self.snd_una, self.snd_nxt) or self._recovery.active:
+        if self._recovery.active or self._selective.phase is not Phase.OPEN:
             return
+        if not ecn.on_echo(self.snd_una, self.snd_nxt):
+            return
+        if congestion.cwnd <= congestion.smss:
+            self._timers.retransmit = ecn.pause_ends = now + self._rtt.rto
         if not self._sack:
-            self.congestion.on_ecn(self._flight(acked), now)
-        elif self._selective.phase is Phase.OPEN:
+            congestion.on_ecn(self._flight(acked), now)
+        else:
             self._reduce(Phase.REDUCING, board.in_flight + board.lost + delivered, now, acked)
             self._selective.reduce(delivered, board.in_flight, safe=False)
 

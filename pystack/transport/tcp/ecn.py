@@ -3,6 +3,7 @@
 from typing import Final
 
 from pystack.transport.tcp.segment import CWR, ECE
+from pystack.units import Ns
 
 __all__ = ["CE", "ECN", "ECT0", "NOT_ECT"]
 
@@ -14,7 +15,7 @@ CE: Final = 3
 class ECN:
     """Both directions of one connection."""
 
-    __slots__ = ("_high", "cwr_due", "delivered_ce", "echo", "on")
+    __slots__ = ("_high", "cwr_due", "delivered_ce", "echo", "on", "pause_ends")
 
     def __init__(self) -> None:
         self.on = False
@@ -25,6 +26,9 @@ class ECN:
         """The window was reduced: the next new data says so."""
         self.delivered_ce = 0
         """Octets acknowledged by segments with ECE."""
+        self.pause_ends: Ns = 0
+        """The window is one segment, and even that was too much: nothing new leaves before (section 6.1.2); 0: no
+        pause."""
         self._high = 0
 
     def agree(self, nxt: int) -> None:

@@ -245,6 +245,11 @@ class Output(TransmissionControlBlock):
     def _send_new(self, out: list[Segment], now: Ns, limit: int, tso: int) -> None:
         """Data not sent before, and FIN behind it."""
         send, board, mss = self._send, self._board, self.snd_mss
+        if self._ecn.pause_ends:
+            if now < self._ecn.pause_ends:
+                self._timers.persist = self._ecn.pause_ends
+                return
+            self._ecn.pause_ends = 0
         if not board and now - self._last_sent > self._rtt.rto:
             self.congestion.on_idle(now)
         if self._last_ack_sent != self._receive.nxt:  # we answer: from now on an ACK may wait for the answer

@@ -22,11 +22,12 @@ class Phase(Enum):
 class SelectiveRecovery:
     """One phase lasts until everything is acknowledged that was sent before it began."""
 
-    __slots__ = ("_prr", "began", "congestion", "high", "phase")
+    __slots__ = ("_prr", "_target", "began", "congestion", "high", "phase")
 
     def __init__(self, congestion: CongestionControl) -> None:
         self.congestion = congestion
         self._prr = ProportionalRateReduction()
+        self._target = 0
         self.phase = Phase.OPEN
         self.high = 0
         self.began: Ns = 0
@@ -37,7 +38,9 @@ class SelectiveRecovery:
         return self.phase is Phase.FAST or self.phase is Phase.REDUCING
 
     def begin(self, phase: Phase, nxt: int, pipe: int, now: Ns) -> None:
-        """FAST or REDUCING begins, and the congestion control has set `ssthresh`. `pipe`: octets in the network."""
+        """FAST or REDUCING begins, and the congestion control has set `ssthresh`, or a smaller window still: marks take
+        it below two segments. `pipe`: octets in the network."""
+        self._target = min(self.congestion.cwnd, self.congestion.ssthresh)
         self.phase = phase
         self.high = nxt
         self.began = now
@@ -51,7 +54,7 @@ class SelectiveRecovery:
     def reduce(self, delivered: int, in_flight: int, *, safe: bool) -> None:
         """An acknowledgement of `delivered` octets in FAST or REDUCING: PRR's window."""
         congestion = self.congestion
-        allowed = self._prr.on_ack(delivered, in_flight, congestion.ssthresh, congestion.smss, safe=safe)
+        allowed = self._prr.on_ack(delivered, in_flight, self._target, congestion.smss, safe=safe)
         congestion.cwnd = max(in_flight + allowed, congestion.smss)
 
     def on_sent(self, octets: int) -> None:
@@ -62,5 +65,5 @@ class SelectiveRecovery:
         """Everything sent before is acknowledged."""
         if self.reducing:
             self.congestion.on_recovered(in_flight, now)
-            self.congestion.cwnd = max(self.congestion.ssthresh, self.congestion.smss)
+            self.congestion.cwnd = max(self._target, self.congestion.smss)
         self.phase = Phase.OPEN

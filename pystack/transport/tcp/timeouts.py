@@ -81,7 +81,10 @@ class Timeouts(LossRecovery):
     def _on_persist_timer(self, now: Ns) -> None:
         """RFC 9293 sections 3.8.6.1 and 3.8.6.2.1: use the window as it is, or probe a closed one. What leaves then is
         in flight like anything else: the retransmission timer repeats it."""
-        self._override = self._output_due = True
+        self._output_due = True
+        if self._ecn.pause_ends:  # it was for this that the data waited
+            return
+        self._override = True
         if self.snd_wnd == 0:
             self._count_probe(now)
 

@@ -196,3 +196,49 @@ def test_cwr_does_not_ride_on_a_super_segment(wire: Script) -> None:
     first = wire.take()
     assert first.flags & 128
     assert first.gso_size == 0
+
+
+@pytest.mark.parametrize("sack", [True, False])
+@pytest.mark.parametrize("congestion", ["newreno", "cubic"])
+def test_marks_shrink_the_window_to_one_segment_and_then_space_them_out(
+    wire: Script, sack: bool, congestion: str
+) -> None:
+    """Section 6.1.2: at one segment the retransmission timer starts again, and the next one waits for it."""
+    capable(wire, sack=sack, congestion=congestion)
+    wire.send(100_000)
+    for _ in range(12):
+        end = sent(wire)[-1][1]
+        wire.advance(RTT)
+        wire.inject(".E", ack=end)
+        if wire.tcp.congestion.cwnd == 1000:
+            break
+    assert wire.tcp.congestion.cwnd == 1000
+    end = sent(wire)[-1][1]
+    for _ in range(3):
+        wire.advance(RTT)
+        wire.inject(".E", ack=end)
+        assert wire.tcp.congestion.cwnd == 1000
+        rto = wire.tcp.info().rto
+        assert wire.wait() == rto
+        assert wire.sent[0][1].ecn == ECT0
+        (_, end), *others = sent(wire)
+        assert not others
+    wire.advance(RTT)
+    wire.inject(ack=end)  # no mark any more
+    assert len(sent(wire)) == 2
+
+
+@pytest.mark.parametrize("sack", [True, False])
+def test_the_window_does_not_grow_by_an_acknowledgement_with_an_echo(wire: Script, sack: bool) -> None:
+    """Section 6.1.2: not even by those that come after the reduction, and do not reduce it again."""
+    capable(wire, sack=sack)
+    wire.send(100_000)
+    sent(wire)
+    wire.advance(RTT)
+    windows = []
+    for ack in range(1001, 12_002, 1000):
+        wire.inject(".E" if ack <= 10_001 else ".", ack=ack)
+        windows.append(wire.tcp.congestion.cwnd)
+    if not sack:
+        assert windows[:10] == [5000] * 10
+    assert windows[9] == wire.tcp.congestion.ssthresh == 5000

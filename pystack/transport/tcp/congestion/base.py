@@ -14,8 +14,8 @@ class CongestionControl(ABC):
     """The congestion window and how it moves. Octets throughout, `in_flight` as RFC 5681's FlightSize.
 
     Between `on_loss` and `on_recovered` loss recovery steers what is sent: `on_ack` is not called. With SACK, PRR sets
-    `cwnd` on every acknowledgement and leaves it at `ssthresh`; without, `cwnd` is the base to which recovery adds what
-    it knows has left the network.
+    `cwnd` on every acknowledgement and leaves it at `ssthresh`, or where `on_loss` or `on_ecn` has put it if that is
+    less; without, `cwnd` is the base to which recovery adds what it knows has left the network.
     """
 
     __slots__ = ("cwnd", "initial_window", "smss", "ssthresh")

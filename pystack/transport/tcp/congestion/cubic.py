@@ -132,7 +132,7 @@ class Cubic(CongestionControl):
 
     @override
     def on_ecn(self, in_flight: int, now: Ns) -> None:
-        """As a loss, but down to a window of one segment; there the caller has to send even less (section 4.6)."""
+        """As a loss, but down to a window of one segment; there the caller sends even less (section 4.6)."""
         self.cwnd = max(self._reduce(in_flight), self.smss)
 
     @override

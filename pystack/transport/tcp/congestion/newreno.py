@@ -34,6 +34,12 @@ class NewReno(CongestionControl):
         self.cwnd = self.ssthresh
 
     @override
+    def on_ecn(self, in_flight: int, now: Ns) -> None:
+        """As a loss, but down to a window of one segment (RFC 3168 section 6.1.2)."""
+        self._halve(in_flight)
+        self.cwnd = max(in_flight // 2, self.smss)
+
+    @override
     def on_recovered(self, in_flight: int, now: Ns) -> None:
         """RFC 6582 section 3.2, full acknowledgement, option 1: no burst when little is left in flight."""
         self.cwnd = min(self.ssthresh, max(in_flight, self.smss) + self.smss)
