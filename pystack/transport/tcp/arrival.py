@@ -190,11 +190,11 @@ class Arrival(Acknowledgment):
         """RFC 3168 section 6.1.1: a SYN offers ECN by both flags, a SYN-ACK accepts it by one."""
         offered = seg.flags & (ECE | CWR)
         if self.state is _SYN_SENT and seg.flags & ACK:
-            agreed = offered == ECE and not self._syn_retransmits
+            agreed = offered == ECE
         else:
             agreed = offered == ECE | CWR
         if self.config.ecn and agreed:
-            self._ecn.agree(self.iss + 1)
+            self._ecn.agree(self.iss + 1, marks=not self._syn_retransmits)
 
     def _synchronized(self, seg: Segment, seq: int, ack: int, now: Ns) -> None:
         """Our SYN is acknowledged: the connection carries data from now on. What the SYN carried and the peer did not
@@ -242,6 +242,8 @@ class Arrival(Acknowledgment):
         if self.snd_una == self.iss and seg.flags & (SYN | RST) == SYN and seq == self.irs:
             if seg.flags & ACK:
                 return True  # simultaneous open: its SYN is old, its ACK is not
+            if seg.flags & (ECE | CWR) != ECE | CWR:
+                self._ecn.disagree()
             self._lose_all()  # the peer has not heard our SYN-ACK
             self._output_due = True
             return False

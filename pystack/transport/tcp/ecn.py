@@ -15,11 +15,13 @@ CE: Final = 3
 class ECN:
     """Both directions of one connection."""
 
-    __slots__ = ("_high", "cwr_due", "delivered_ce", "echo", "on", "pause_ends")
+    __slots__ = ("_high", "cwr_due", "delivered_ce", "echo", "marks", "on", "pause_ends")
 
     def __init__(self) -> None:
         self.on = False
-        """Both ends have agreed (section 6.1.1)."""
+        """Both ends have agreed: marks are echoed, and echoes heeded (section 6.1.1)."""
+        self.marks = False
+        """Our data may be marked, too: no SYN of ours, and none of the peer's, was without the offer."""
         self.echo = 0
         """The flag for every acknowledgement: ECE from the first mark until the peer says that it has slowed down."""
         self.cwr_due = False
@@ -31,10 +33,15 @@ class ECN:
         pause."""
         self._high = 0
 
-    def agree(self, nxt: int) -> None:
+    def agree(self, nxt: int, *, marks: bool) -> None:
         """Use it from now on. `nxt`: SND.NXT, before any data."""
         self.on = True
+        self.marks = marks
         self._high = nxt
+
+    def disagree(self) -> None:
+        """The peer's SYN came again, without the offer: something on the path does not like it (section 6.1.1.1)."""
+        self.on = self.marks = False
 
     def on_data(self, flags: int, mark: int) -> bool:
         """Data arrived. True: the peer should hear of a mark at once."""
@@ -57,6 +64,6 @@ class ECN:
     def on_reduced(self, nxt: int) -> None:
         """The window was reduced, for whatever reason: CWR tells the peer, and marks on what is in flight are answered
         with it."""
-        if self.on:
+        if self.marks:
             self._high = nxt
             self.cwr_due = True

@@ -283,7 +283,7 @@ class Output(TransmissionControlBlock):
             if size > mss:
                 segment.gso_size = mss
                 parts += size // mss - 1
-            if self._ecn.on and not self._override:
+            if self._ecn.marks and size and not self._override:
                 self._mark_capable(segment)
             out.append(segment)
             size += fin

@@ -69,7 +69,7 @@ def test_a_syn_without_answer_goes_again_without(wire: Script) -> None:
     wire.expect("SEW 0:1")
     wire.wait()
     wire.expect("S 0:1")
-    wire.inject("S.E", mss=1000)
+    wire.inject("S.", mss=1000)
     assert not wire.tcp.info().ecn
 
 
@@ -242,3 +242,88 @@ def test_the_window_does_not_grow_by_an_acknowledgement_with_an_echo(wire: Scrip
     if not sack:
         assert windows[:10] == [5000] * 10
     assert windows[9] == wire.tcp.congestion.ssthresh == 5000
+
+
+def test_a_fin_without_data_may_not_be_marked(wire: Script) -> None:
+    """Section 6.1.4: what carries no data is not ECN-capable; behind data it is."""
+    capable(wire)
+    wire.send(1000)
+    assert wire.take().ecn == ECT0
+    wire.shutdown()
+    fin = wire.take()
+    assert (fin.flags & 1, fin.length, fin.ecn) == (1, 0, NOT_ECT)
+
+
+def test_cwr_waits_for_data(wire: Script) -> None:
+    """Section 6.1.2: the first new data packet says it, a FIN alone does not."""
+    capable(wire)
+    wire.send(1000)
+    sent(wire)
+    wire.advance(RTT)
+    wire.inject(".E", ack=1001)
+    wire.shutdown()
+    wire.expect("F. 1001:1002")
+
+
+def test_whoever_has_offered_heeds_marks_though_a_later_syn_did_not_offer(wire: Script) -> None:
+    """Section 6.1.1: the peer has agreed to the first SYN, and its data may be marked; ours may not."""
+    wire.make(ecn=True, quick_acks=0)
+    wire.tcp.connect(wire.now)
+    wire.expect("SEW 0:1")
+    wire.wait()
+    wire.expect("S 0:1")
+    wire.inject("S.E", mss=1000)
+    wire.expect(". 1:1")
+    wire.inject(data=2000, ecn=CE)
+    wire.expect(".E ack 2001")
+    wire.inject(".W", data=2000, ecn=ECT0)
+    wire.expect(". ack 4001")
+    wire.send(1000)
+    assert wire.take().ecn == NOT_ECT
+
+
+def test_a_syn_that_comes_again_without_the_offer_takes_it_back(wire: Script) -> None:
+    """Section 6.1.1.1, the example: then neither side may mark its data."""
+    wire.make(ecn=True)
+    wire.tcp.listen()
+    wire.inject("SEW", mss=1000)
+    wire.expect("S.E 0:1")
+    wire.inject("S", seq=0, mss=1000)
+    wire.expect("S. 0:1")
+    wire.inject()
+    wire.send(1000)
+    assert wire.take().ecn == NOT_ECT
+
+
+def test_a_syn_that_comes_again_with_the_offer_changes_nothing(wire: Script) -> None:
+    wire.make(ecn=True)
+    wire.tcp.listen()
+    wire.inject("SEW", mss=1000)
+    wire.expect("S.E 0:1")
+    wire.inject("SEW", seq=0, mss=1000)
+    wire.expect("S.E 0:1")
+    wire.inject()
+    wire.send(1000)
+    assert wire.take().ecn == ECT0
+
+
+def test_a_mark_on_what_lies_outside_the_window_is_ignored(wire: Script) -> None:
+    """Section 6.1.5."""
+    capable(wire)
+    wire.inject(data=1000, ecn=ECT0)
+    wire.advance(50 * MS)
+    wire.expect(". ack 1001")
+    wire.inject(data=1000, seq=1, ecn=CE)
+    wire.expect(". ack 1001")
+    wire.inject(data=1000, seq=1001 + (1 << 20), ecn=CE)
+    wire.expect(". ack 1001")
+
+
+def test_a_mark_on_a_window_probe_is_echoed(wire: Script) -> None:
+    """Section 6.1.6: the window is closed, the octet goes nowhere, its mark counts."""
+    capable(wire, receive_buffer=4096, receive_buffer_max=4096)
+    while wire.tcp.rcv_wnd:
+        wire.inject(data=min(1000, wire.tcp.rcv_wnd))
+    wire.sent.clear()
+    wire.inject(data=1, seq=wire.peer_seq, ecn=CE)
+    wire.expect(".E win 0")
