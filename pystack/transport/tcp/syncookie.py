@@ -10,7 +10,7 @@ from hashlib import blake2s
 
 from attrs import frozen
 
-from pystack.transport.tcp.segment import ACK, SYN, Segment
+from pystack.transport.tcp.segment import ACK, ECE, SYN, Segment
 from pystack.units import SECOND, Ns
 
 __all__ = ["COOKIE_LIFETIME", "SYNCookies"]
@@ -39,6 +39,7 @@ class SYNCookies:
         announced = default_mss if syn.mss is None else syn.mss
         index = max((i for i, mss in enumerate(_MSS) if mss <= announced), default=0)
         syn_ack.seq = self._cookie(key, syn.seq, now // _PERIOD, index)
+        syn_ack.flags &= ~ECE  # there is no room to remember it
         if syn_ack.ts_val is None:  # nowhere to keep what was agreed on
             syn_ack.window_scale = None
             syn_ack.sack_permitted = False
