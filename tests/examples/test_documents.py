@@ -120,8 +120,8 @@ def test_every_call_of_a_script_is_listed() -> None:
 
 def test_every_sysctl_of_a_script_is_listed_and_sets_what_it_says() -> None:
     text = (ROOT / PACKETDRILL).read_text(encoding="utf-8")
-    listed = dict(re.findall(r"^\| `(net\.[\w.]+)` \| (.+) \|$", text, re.MULTILINE))
-    assert listed.keys() == set(re.findall(r'"(net\.[\w.]+)":', Path(sysctl.__file__).read_text(encoding="utf-8")))
+    listed = dict(re.findall(r"^\| `((?:net|kern)\.[\w.]+)` \| (.+) \|$", text, re.MULTILINE))
+    assert listed.keys() == sysctl.KNOWN
     for name, effect in listed.items():
         assert sysctl_fields(name) == set(re.findall(r"`([\w.]+)`", effect))
 
@@ -130,7 +130,7 @@ def sysctl_fields(name: str) -> set[str]:
     """Fields of `StackConfig` that some value of `name` changes."""
     default = StackConfig()
     changed = set()
-    for value in ("0", "1", "2", "7777", "newreno", "4096 20000 30000", "100 200"):
+    for value in ("0", "1", "2", "7777", "77777", "newreno", "4096 20000 30000", "100 200"):
         config, _ = sysctl.apply_command(default, f"sysctl -q {name}='{value}'")
         for prefix, before, after in (("", default, config), ("tcp.", default.tcp, config.tcp)):
             fields = [field.name for field in attrs.fields(type(before)) if field.name != "tcp"]

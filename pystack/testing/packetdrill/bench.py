@@ -75,9 +75,10 @@ class StackBench:
 
     def __init__(self, settings: Settings, flows: Flows, commands: Sequence[str]) -> None:
         self._sim = Simulation(settings.seed, start=START)
+        self._folder = settings.folder
         config = settings.config
         for text in commands:
-            config, _ = apply_command(config, text)
+            config, _ = apply_command(config, text, settings.folder)
         self._stack = self._sim.stack(config)
         ours, theirs = MemoryLink.pair(mtu=settings.mtu, medium=Medium.IP)
         self._stack.add_interface(ours, settings.interface, settings.gateway)
@@ -100,7 +101,7 @@ class StackBench:
             return None
 
     def command(self, text: str) -> list[str]:
-        self._stack.config, skipped = apply_command(self._stack.config, text)
+        self._stack.config, skipped = apply_command(self._stack.config, text, self._folder)
         return skipped
 
     def cookie(self, flow: Flow) -> bytes:

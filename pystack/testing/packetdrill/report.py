@@ -49,3 +49,5 @@ class Report:
     """In virtual time."""
     skipped: list[str] = field(factory=list)
     """Options and commands that mean nothing here, each with its line."""
+    history: list[str] = field(factory=list)
+    """Every event, with the time when it happened."""

@@ -5,7 +5,7 @@ from itertools import takewhile
 from pathlib import Path
 from typing import NoReturn, Self
 
-from attrs import define, field
+from attrs import define, evolve, field
 
 from pystack.errors import DecodeError
 from pystack.stack.operation import Operation
@@ -57,7 +57,8 @@ def run_script(
 
 
 def run_file(path: Path, settings: Settings | None = None, bench: MakeBench = StackBench) -> Report:
-    """The same for a file."""
+    """The same for a file, whose folder is where its commands look for others."""
+    settings = evolve(settings or Settings(), folder=path.parent)
     return run_script(path.read_text(encoding="utf-8"), name=str(path), settings=settings, bench=bench)
 
 
@@ -115,6 +116,7 @@ class _Run:
         if self.settings.complete:
             self._check_nothing_left()
         self.report.duration = self.bench.now - START
+        self.report.history = self._history
         return self.report
 
     def _run(self, event: Event) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -10,6 +11,7 @@ from attrs.validators import in_
 
 from pystack.stack.config import StackConfig
 from pystack.testing.packetdrill.script import Option, ScriptError
+from pystack.testing.packetdrill.sysctl import LINUX_DEFAULTS
 from pystack.units import MS, US, Ns
 
 __all__ = ["IP_VERSIONS", "Settings", "apply_options"]
@@ -48,8 +50,10 @@ class Settings:
     complete: bool = False
     """A packet that the stack has sent and the script has not expected, by the script's end, is a failure too."""
     seed: int = 1
-    config: StackConfig = field(factory=StackConfig)
+    config: StackConfig = LINUX_DEFAULTS
     """What the script's sysctl commands start from."""
+    folder: Path | None = None
+    """Where the files are that the script's commands name."""
     fast_open_cookie: str = ""
     """What a script writes, in hex, for the cookie that the stack gives its peer: `-D TFO_COOKIE=...`, as the tool's
     scripts have it for the kernel's key."""

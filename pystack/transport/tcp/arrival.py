@@ -7,7 +7,7 @@ from typing_extensions import Buffer
 
 from pystack.errors import PeerReset, os_error
 from pystack.transport.tcp.acknowledgment import Acknowledgment
-from pystack.transport.tcp.ecn import CE
+from pystack.transport.tcp.ecn import CE, ECNMode
 from pystack.transport.tcp.fastopen import ActiveFastOpen
 from pystack.transport.tcp.reassembly import cut
 from pystack.transport.tcp.segment import ACK, CWR, ECE, FIN, PSH, RST, SYN, URG, Segment, reset_for
@@ -190,7 +190,7 @@ class Arrival(Acknowledgment):
         """RFC 3168 section 6.1.1: a SYN offers ECN by both flags, a SYN-ACK accepts it by one."""
         offered = seg.flags & (ECE | CWR)
         if self.state is _SYN_SENT and seg.flags & ACK:
-            agreed = offered == ECE
+            agreed = offered == ECE and self.config.ecn is ECNMode.ON
         else:
             agreed = offered == ECE | CWR
         if self.config.ecn and agreed:

@@ -4,6 +4,7 @@ from attrs import field, frozen
 from attrs.validators import ge, le
 
 from pystack.transport.tcp.congestion import CONGESTION_CONTROLS
+from pystack.transport.tcp.ecn import ECNMode
 from pystack.units import MS, SECOND, Ns
 
 __all__ = ["QUICK_ACKS", "TCPConfig"]
@@ -24,6 +25,8 @@ class TCPConfig:
     """Name of a congestion control in the registry."""
     initial_window: int = field(default=10, validator=ge(1))
     """Segments sent before the first acknowledgement of data (RFC 6928)."""
+    slow_start_after_idle: bool = True
+    """Begin with the initial window again after an idle time (RFC 5681 section 4.1)."""
     nodelay: bool = False
     """Switch Nagle's algorithm off (RFC 9293 section 3.7.4)."""
     cork: bool = False
@@ -42,8 +45,8 @@ class TCPConfig:
     """Probe for losses at the end of a flight (RFC 8985 section 7). Only with SACK."""
     frto: bool = True
     """Find out whether a retransmission timeout was for nothing (RFC 5682)."""
-    ecn: bool = False
-    """Offer and accept explicit congestion notification (RFC 3168)."""
+    ecn: ECNMode = field(default=ECNMode.OFF, converter=ECNMode)
+    """Explicit congestion notification (RFC 3168)."""
 
     receive_buffer: int = field(default=128 << 10, validator=ge(256))
     """Where the receive buffer starts, the cost of its pieces included."""
@@ -65,6 +68,9 @@ class TCPConfig:
     """Ceiling of the retransmission timeout and between probes (RFC 6298 section 2.5: at least 60 s)."""
     syn_retries: int = field(default=7, validator=ge(0))
     """Retransmissions of SYN and SYN-ACK; 7 take four minutes (RFC 9293 section 3.8.3: R2 at least three)."""
+    syn_linear_timeouts: int = field(default=0, validator=ge(0))
+    """So many timeouts of an active open come before the first that doubles the next one (Linux has 4 by default; RFC
+    6298 section 5.5 has none)."""
     retries1: int = field(default=3, validator=ge(0))
     """R1: after so many retransmissions of one segment the path is suspected."""
     retries2: int = field(default=15, validator=ge(0))

@@ -1,15 +1,26 @@
 """Explicit congestion notification (RFC 3168): marks that routers leave instead of dropping packets."""
 
+from enum import IntEnum
 from typing import Final
 
 from pystack.transport.tcp.segment import CWR, ECE
 from pystack.units import Ns
 
-__all__ = ["CE", "ECN", "ECT0", "NOT_ECT"]
+__all__ = ["CE", "ECN", "ECT0", "NOT_ECT", "ECNMode"]
 
 NOT_ECT: Final = 0
 ECT0: Final = 2
 CE: Final = 3
+
+
+class ECNMode(IntEnum):
+    """When a connection uses it, with the numbers of Linux's `net.ipv4.tcp_ecn`."""
+
+    OFF = 0
+    ON = 1
+    """Ask for it, and agree."""
+    PASSIVE = 2
+    """Agree when the peer asks for it."""
 
 
 class ECN:

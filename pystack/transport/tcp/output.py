@@ -1,6 +1,6 @@
 """What may be sent now: acknowledgements, what was lost, new data as far as windows, Nagle and SWS avoidance let."""
 
-from pystack.transport.tcp.ecn import ECT0
+from pystack.transport.tcp.ecn import ECT0, ECNMode
 from pystack.transport.tcp.fastopen import ActiveFastOpen, PassiveFastOpen
 from pystack.transport.tcp.scoreboard import Range
 from pystack.transport.tcp.segment import ACK, CWR, ECE, FIN, PSH, SYN, URG, Segment
@@ -144,7 +144,7 @@ class Output(TransmissionControlBlock):
         without: something on the path may not like it."""
         if not first:
             return ECE if self._ecn.on else 0
-        return ECE | CWR if self.config.ecn and not self._syn_retransmits else 0
+        return ECE | CWR if self.config.ecn is ECNMode.ON and not self._syn_retransmits else 0
 
     def _send_early_fin(self, out: list[Segment], now: Ns) -> None:
         """Closed in SYN-RECEIVED with no data: the FIN does not wait for the ACK of our SYN (section 3.10.4)."""
@@ -250,7 +250,7 @@ class Output(TransmissionControlBlock):
                 self._timers.persist = self._ecn.pause_ends
                 return
             self._ecn.pause_ends = 0
-        if not board and now - self._last_sent > self._rtt.rto:
+        if not board and now - self._last_sent > self._rtt.rto and self.config.slow_start_after_idle:
             self.congestion.on_idle(now)
         if self._last_ack_sent != self._receive.nxt:  # we answer: from now on an ACK may wait for the answer
             self._quick_acks = 0

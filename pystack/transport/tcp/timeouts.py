@@ -71,7 +71,8 @@ class Timeouts(LossRecovery):
                 self._syn_retransmits += 1
             else:
                 self._lose_on_timeout(now)
-            self._rtt.back_off()
+            if self.state is not State.SYN_SENT or self._syn_retransmits > self.config.syn_linear_timeouts:
+                self._rtt.back_off()
             timers.retransmit = now + self._rtt.rto
         if synchronizing or self.snd_wnd == 0:
             self._recovery.on_timeout(self.snd_nxt)

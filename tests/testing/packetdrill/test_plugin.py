@@ -91,3 +91,49 @@ def test_from_a_shell_with_a_failure(scripts: Path) -> None:
     assert done.returncode == 1
     assert "good.pkt: passed over ipv6\n" in done.stdout
     assert "bad.pkt:2: close() returned something else" in done.stdout
+
+
+def test_from_a_shell_with_folders(scripts: Path) -> None:
+    (scripts / "below/deeper").mkdir(parents=True)
+    (scripts / "below/deeper/z.pkt").write_text(GOOD)
+    (scripts / "below/a.pkt").write_text(GOOD)
+    done = run(scripts, "pystack.testing.packetdrill", "below", "good.pkt")
+    passed = [f"{path}: passed over ipv4" for path in (Path("below/a.pkt"), Path("below/deeper/z.pkt"), "good.pkt")]
+    assert done.stdout.splitlines() == [*passed, "3 passed, 0 failed, 0 skipped"]
+
+
+@pytest.mark.parametrize(
+    ("path", "problem"),
+    [
+        ("missing.pkt", "No such file or directory"),
+        ("empty", "no file below this folder ends in .pkt"),
+        ("binary.pkt", "this is not text"),
+    ],
+)
+def test_from_a_shell_with_a_file_that_cannot_be_read(scripts: Path, path: str, problem: str) -> None:
+    (scripts / "empty").mkdir()
+    (scripts / "binary.pkt").write_bytes(b"\xff\xfe\x00")
+    done = run(scripts, "pystack.testing.packetdrill", path, "bad.pkt", "good.pkt")
+    assert (done.returncode, done.stderr) == (2, f"error: {path}: {problem}\n")
+    assert done.stdout.endswith("good.pkt: passed over ipv4\n1 passed, 1 failed, 0 skipped\n")
+
+
+def test_from_a_shell_quietly(scripts: Path) -> None:
+    done = run(scripts, "pystack.testing.packetdrill", "-q", "good.pkt", "only_v6.pkt")
+    assert done.stdout == "2 passed, 0 failed, 0 skipped\n"
+
+
+def test_from_a_shell_with_everything_that_happens(scripts: Path) -> None:
+    done = run(scripts, "pystack.testing.packetdrill", "-v", "good.pkt")
+    assert done.stdout.splitlines()[:-1] == [
+        "good.pkt: passed over ipv4",
+        "    0.000000 socket() = 3",
+        "    0.000000 close() = 0",
+        "    2 events in 0.000000 s",
+    ]
+
+
+def test_from_a_shell_help_has_examples(scripts: Path) -> None:
+    done = run(scripts, "pystack.testing.packetdrill", "--help")
+    assert done.returncode == 0
+    assert "examples:\n  python -m pystack.testing.packetdrill echo.pkt" in done.stdout

@@ -9,6 +9,7 @@ from pystack.testing.packetdrill import ScriptError, Settings, supports
 from pystack.testing.packetdrill.script import Option
 from pystack.testing.packetdrill.settings import apply_options
 from pystack.testing.packetdrill.sysctl import apply_command
+from pystack.transport.tcp.ecn import ECNMode
 from pystack.units import MS, SECOND
 from tests.testing.packetdrill.drill import Drill
 
@@ -102,8 +103,19 @@ def test_what_can_be_run_here() -> None:
         ("../set_sysctls.py /proc/sys/net/ipv4/tcp_timestamps=0", "timestamps", False),
         ("sysctl -w net.inet.tcp.rexmit_min=100", "min_rto", 100 * MS),
         ("sysctl -w net.inet.tcp.initcwnd_segments=4", "initial_window", 4),
-        ("sysctl -w net.inet.tcp.ecn.enable=1", "ecn", True),
-        ("sysctl -w net.inet.tcp.ecn.enable=2", "ecn", False),
+        ("sysctl -q net.ipv4.tcp_ecn=2", "ecn", ECNMode.PASSIVE),
+        ("sysctl -w net.inet.tcp.ecn.enable=1", "ecn", ECNMode.ON),
+        ("sysctl -q net.ipv4.tcp_rto_max_ms=60000", "max_rto", 60 * SECOND),
+        ("sysctl -q net.ipv4.tcp_syn_linear_timeouts=4", "syn_linear_timeouts", 4),
+        ("sysctl -q net.ipv4.tcp_slow_start_after_idle=0", "slow_start_after_idle", False),
+        ("sysctl -w net.inet.tcp.delayed_ack=0", "delayed_ack", 0),
+        ("sysctl -w net.inet.tcp.delacktime=100", "delayed_ack", 100 * MS),
+        ("sysctl -w net.inet.tcp.msl=5000", "time_wait", 10 * SECOND),
+        ("ip route change 192.0.2.0/24 initcwnd 4", "initial_window", 4),
+        ("ip route change 192.0.2.0/24 rto_min 5ms", "min_rto", 5 * MS),
+        ("ip route change 192.0.2.0/24 rto_min 0.3s", "min_rto", 300 * MS),
+        ("ip route change 192.0.2.0/24 congctl newreno", "congestion", "newreno"),
+        ("ip route change 192.0.2.0/24 features ecn", "ecn", ECNMode.ON),
         ("sysctl -q net.ipv4.tcp_timestamps=1 && \\\n sysctl -q net.ipv4.tcp_retries2=7", "retries2", 7),
         ("sysctl -q net.ipv4.tcp_timestamps=1; sysctl -q net.ipv4.tcp_retries2=7", "retries2", 7),
         ("sysctl -q net.ipv4.tcp_retries2=6 net.ipv4.tcp_retries1=2", "retries1", 2),
@@ -139,10 +151,21 @@ def test_sysctl_of_the_stack(command: str, field: str, value: Any) -> None:
         ("sysctl -q net.ipv4.tcp_syn_retries=many", "sysctl net.ipv4.tcp_syn_retries=many"),
         ("tc qdisc add dev tun0 root fq", "command tc qdisc add dev tun0 root fq"),
         ("rm -rf /nowhere", "command rm -rf /nowhere"),
+        ("sysctl -q net.ipv4.tcp_ecn=3", "sysctl net.ipv4.tcp_ecn=3"),
+        ("sysctl -q net.ipv4.tcp_rto_max_ms=1000", "sysctl net.ipv4.tcp_rto_max_ms=1000"),
+        ("sysctl -q net.ipv4.tcp_dsack=0", "sysctl net.ipv4.tcp_dsack=0"),
+        ("ip route change 192.0.2.0/24 initrwnd 4", "route initrwnd=4"),
+        ("ip route change 192.0.2.0/24 rto_min 5", "route rto_min=5"),
+        ("ip route change 192.0.2.0/24 features purple", "route features=purple"),
     ],
 )
 def test_other_commands_are_skipped_by_name(command: str, skipped: str) -> None:
     assert apply_command(StackConfig(), command) == (StackConfig(), [skipped])
+
+
+@pytest.mark.parametrize("name", ["net.ipv4.tcp_dsack=1", "net.ipv4.tcp_min_tso_segs=1", "net.inet.tcp.tso=0"])
+def test_what_holds_anyway_and_what_nobody_sees_is_not_named(name: str) -> None:
+    assert apply_command(StackConfig(), f"sysctl -q {name}") == (StackConfig(), [])
 
 
 def test_what_was_skipped_is_reported_with_its_line(drill: Drill) -> None:
@@ -152,7 +175,7 @@ def test_what_was_skipped_is_reported_with_its_line(drill: Drill) -> None:
     assert report.skipped == [
         "line 1: option --purple",
         "line 2: command echo hello",
-        "line 4: command sysctl -q a.b=1",
+        "line 4: sysctl a.b=1",
     ]
 
 

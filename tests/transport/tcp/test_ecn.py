@@ -2,7 +2,7 @@
 
 import pytest
 
-from pystack.transport.tcp.ecn import CE, ECT0, NOT_ECT
+from pystack.transport.tcp.ecn import CE, ECT0, NOT_ECT, ECNMode
 from pystack.units import MS
 from tests.transport.tcp.script import Script
 from tests.transport.tcp.selective import RTT, full, sent
@@ -38,6 +38,20 @@ def test_a_listener_agrees(wire: Script) -> None:
     wire.expect("S.E 0:1")
     wire.inject()
     assert wire.tcp.info().ecn
+
+
+def test_passive_it_agrees_and_does_not_ask(wire: Script) -> None:
+    wire.make(ecn=ECNMode.PASSIVE)
+    wire.tcp.listen()
+    wire.inject("SEW", mss=1000)
+    wire.expect("S.E 0:1")
+    wire.inject()
+    assert wire.tcp.info().ecn
+    wire.make(ecn=ECNMode.PASSIVE)
+    wire.tcp.connect(wire.now)
+    wire.expect("S 0:1")
+    wire.inject("S.E", mss=1000)
+    assert not wire.tcp.info().ecn
 
 
 @pytest.mark.parametrize("flags", ["S", "SE", "SW"])
