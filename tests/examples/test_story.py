@@ -21,6 +21,7 @@ from pystack.wire import (
     SACKPermitted,
     TCPFlags,
     TCPHeader,
+    TCPOption,
     Timestamps,
     UDPHeader,
     WindowScale,
@@ -48,12 +49,16 @@ class Told:
     def receives(self, *layers: Header | bytes) -> str:
         return self._frame(Direction.INBOUND, build(EthernetHeader(OURS, THEIRS), *layers))
 
-    def we(self, seq: int, ack: int, flags: int, data: bytes = b"", window: int = 500, options: tuple = ()) -> str:
+    def we(
+        self, seq: int, ack: int, flags: int, data: bytes = b"", window: int = 500, options: tuple[TCPOption, ...] = ()
+    ) -> str:
         """A segment of ours; `seq` and `ack` are relative."""
         header = TCPHeader(5000, 80, (ISS + seq) % 2**32, (IRS + ack) % 2**32, flags, window, options=options)
         return self.sends(IPv4Header(US, THEM), header, data)
 
-    def they(self, seq: int, ack: int, flags: int, data: bytes = b"", window: int = 500, options: tuple = ()) -> str:
+    def they(
+        self, seq: int, ack: int, flags: int, data: bytes = b"", window: int = 500, options: tuple[TCPOption, ...] = ()
+    ) -> str:
         header = TCPHeader(80, 5000, (IRS + seq) % 2**32, (ISS + ack) % 2**32, flags, window, options=options)
         return self.receives(IPv4Header(THEM, US), header, data)
 

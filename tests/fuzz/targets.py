@@ -131,7 +131,7 @@ def seeds() -> list[bytes]:
     blocks = wire.SACK([(1, 2), (3, 4)])
     stamps = wire.Timestamps(5, 6)
     nops = (wire.NoOperation(), wire.NoOperation())
-    segments = [
+    segments: list[wire.TCPHeader | wire.UDPHeader] = [
         wire.TCPHeader(5000, 80, 1000, 0, wire.TCPFlags.SYN, 65535, options=every_option),
         wire.TCPHeader(5000, 80, 1001, 1, wire.TCPFlags.ACK, 500, options=(*nops, stamps, *nops, blocks)),
         wire.UDPHeader(5000, 53),

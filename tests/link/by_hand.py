@@ -7,12 +7,13 @@ import struct
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 import pytest
 from attrs import define
 
 from pystack import wire
-from pystack.link.base import Frame, Link, Medium
+from pystack.link.base import Frame, Link, Medium, Offload
 from pystack.link.normalise import ip_start, normalise
 from pystack.wire import TCPFlags
 
@@ -23,7 +24,10 @@ __all__ = [
     "descriptors",
     "frames_until",
     "ip_of",
+    "layer_of",
+    "marks_of",
     "next_frame",
+    "own_mac",
     "packet_of",
     "packets_of",
     "sent",
@@ -32,6 +36,8 @@ __all__ = [
     "without_capability",
 ]
 
+L = TypeVar("L", bound=wire.Layer)
+
 PATIENCE = 10.0
 NOBODY = 65534
 
@@ -39,7 +45,9 @@ NOBODY = 65534
 def frames_until(link: Link, enough: Callable[[list[Frame]], bool]) -> list[Frame]:
     """What arrives until `enough` says so. Fails when it does not for long."""
     poller = select.poll()
-    poller.register(link.fileno(), select.POLLIN)
+    descriptor = link.fileno()
+    assert descriptor is not None
+    poller.register(descriptor, select.POLLIN)
     end = time.monotonic() + PATIENCE
     frames: list[Frame] = []
     while not enough(frames):
@@ -78,6 +86,24 @@ def ip_of(link: Link, frame: Frame) -> tuple[wire.Layer, ...]:
     return (*first[:-1], b"".join([bytes(layers[-1]) for layers in (first, *rest)])) if rest else first
 
 
+def layer_of(link: Link, frame: Frame, kind: type[L]) -> L:
+    """The layer of that kind among them."""
+    (layer,) = (layer for layer in ip_of(link, frame) if isinstance(layer, kind))
+    return layer
+
+
+def marks_of(frame: Frame) -> Offload:
+    """The offload marks, which must be there."""
+    assert frame.offload is not None
+    return frame.offload
+
+
+def own_mac(link: Link) -> wire.MACAddress:
+    """The address of a link that is Ethernet."""
+    assert link.capabilities.mac is not None
+    return link.capabilities.mac
+
+
 def udp_packet(src: str, src_port: int, dst: str, dst_port: int, payload: bytes) -> bytes:
     return wire.build(wire.IPv4Header(src, dst), wire.UDPHeader(src_port, dst_port), payload)
 
@@ -88,8 +114,7 @@ def tcp_packet(src: str, dst: str, header: wire.TCPHeader, payload: bytes = b"")
 
 def answer_arp(link: Link, address: str) -> wire.MACAddress:
     """Wait for the question who has `address`, and answer it. Gives who asked."""
-    mac = link.capabilities.mac
-    assert mac is not None
+    mac = own_mac(link)
 
     def asks(octets: bytes) -> bool:
         return octets[12:14] == b"\x08\x06" and wire.ARPPacket.from_bytes(octets[14:]).target_ip.exploded == address
@@ -127,7 +152,7 @@ class Caller:
         packet = tcp_packet(self.src, self.dst, header, payload)
         if self.link.capabilities.medium is Medium.ETHERNET:
             assert self.dst_mac
-            packet = wire.build(wire.EthernetHeader(self.dst_mac, self.link.capabilities.mac, 0x0800), packet)
+            packet = wire.build(wire.EthernetHeader(self.dst_mac, own_mac(self.link), 0x0800), packet)
         sent(self.link, packet)
 
     def receive(self) -> tuple[Frame, wire.TCPHeader, bytes]:

@@ -17,7 +17,7 @@ from pystack.link.tap import TapLink, TunLink
 from pystack.wire import TCPFlags
 from pystack.wire.pseudo import PseudoHeader
 from tests.conftest import Cable, NetworkNamespace
-from tests.link.by_hand import Caller, descriptors, ip_of, next_frame, sent, tcp_packet, udp_packet
+from tests.link.by_hand import Caller, descriptors, ip_of, next_frame, own_mac, sent, tcp_packet, udp_packet
 
 pytestmark = pytest.mark.interop
 
@@ -31,7 +31,7 @@ KINDS = ("tap", "tun", "packet")
 class Ends:
     """A link, and a neighbour whose kernel knows our address already."""
 
-    link: Link
+    link: TapLink | TunLink | PacketLink
     neighbour: NetworkNamespace
     neighbour_mac: wire.MACAddress | None
 
@@ -66,7 +66,7 @@ def join(cable: Cable) -> Iterator[Callable[..., Ends]]:
 
     def make(kind: str, *, offload: bool = True) -> Ends:
         if kind == "tun":
-            link: Link = TunLink("link0", host_address=HOST, offload=offload)
+            link: TapLink | TunLink | PacketLink = TunLink("link0", host_address=HOST, offload=offload)
             links.append(link)
             return Ends(link, cable.near, None)
         if kind == "tap":
@@ -235,7 +235,7 @@ def test_a_tag_that_is_put_back_moves_the_checksums_place(cable: Cable) -> None:
     link = PacketLink("near")
     with cable.far:
         neighbour = PacketLink("far")
-    macs = link.capabilities.mac.octets + neighbour.capabilities.mac.octets
+    macs = own_mac(link).octets + own_mac(neighbour).octets
     tagged = macs + struct.pack("!HH", 0x8100, 7) + b"\x08\x00"
     datagram = unfinished(udp_packet(KERNEL, 1, OURS, 2, b"tagged"), 17, 6)
     assert neighbour.send([Frame((tagged + datagram,), Offload(Checksum.PARTIAL, 38, 6))], 0) == 1

@@ -21,7 +21,9 @@ from tests.link.by_hand import (
     descriptors,
     frames_until,
     ip_of,
+    marks_of,
     next_frame,
+    own_mac,
     sent,
     udp_packet,
 )
@@ -70,7 +72,7 @@ def test_it_is_a_station_of_its_own(cable: Cable) -> None:
     assert not isinstance(link, Claims)
     assert link.capabilities.medium is Medium.ETHERNET
     assert link.capabilities.mtu == 1400
-    assert link.capabilities.mac.is_local
+    assert own_mac(link).is_local
     assert str(link.capabilities.mac) != mac_of(cable.near, "near")
     assert str(given.capabilities.mac) == "02:00:00:00:00:99"
     link.close()
@@ -86,7 +88,7 @@ def test_the_neighbours_kernel_meets_us(cable: Cable) -> None:
         assert ip_of(link, frame)[-1] == b"hello"
         assert f"{OURS} dev far lladdr {link.capabilities.mac}" in cable.far.ip("neigh show")
         answer = udp_packet(OURS, 7, KERNEL, sock.getsockname()[1], b"welcome")
-        sent(link, wire.build(wire.EthernetHeader(asker, link.capabilities.mac, 0x0800), answer))
+        sent(link, wire.build(wire.EthernetHeader(asker, own_mac(link), 0x0800), answer))
         assert sock.recvfrom(100) == (b"welcome", (OURS, 7))
     link.close()
 
@@ -98,8 +100,9 @@ def test_an_unfinished_checksum_is_marked(cable: Cable, offload: bool) -> None:
         sock.sendto(b"hello", (OURS, 7))
         answer_arp(link, OURS)
         frame = next_frame(link, is_ip)
-    assert frame.offload.checksum is Checksum.PARTIAL
-    assert (frame.offload.csum_start, frame.offload.csum_offset) == (34, 6)
+    marks = marks_of(frame)
+    assert marks.checksum is Checksum.PARTIAL
+    assert (marks.csum_start, marks.csum_offset) == (34, 6)
     link.close()
 
 
@@ -134,7 +137,7 @@ def test_super_segments_arrive_whole(cable: Cable, offload: bool) -> None:
             received, sizes = b"", []
             while len(received) < len(data):
                 frame, header, payload = caller.receive()
-                assert frame.offload.checksum is Checksum.PARTIAL
+                assert marks_of(frame).checksum is Checksum.PARTIAL
                 assert header.seq == caller.ack
                 caller.ack += len(payload)
                 received += payload
@@ -149,7 +152,6 @@ def test_super_segments_arrive_whole(cable: Cable, offload: bool) -> None:
 def test_only_our_frames_and_those_to_all_arrive(cable: Cable) -> None:
     cable.near.ip("addr add 192.0.2.3/24 dev near")
     link = PacketLink("near")
-    ours = link.capabilities.mac
     with far_socket(cable) as sock, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as neighbour:
         neighbour.bind(("192.0.2.3", 0))
         neighbour.settimeout(10)
@@ -161,7 +163,7 @@ def test_only_our_frames_and_those_to_all_arrive(cable: Cable) -> None:
         answer_arp(link, OURS)
         frames = frames_until(link, lambda frames: bool(frames) and is_ip(frames[-1].to_bytes()))
     for frame in frames:
-        assert frame.to_bytes()[:6] in (ours.octets, wire.BROADCAST.octets)
+        assert frame.to_bytes()[:6] in (own_mac(link).octets, wire.BROADCAST.octets)
         assert frame.to_bytes()[6:12].hex(":") == mac_of(cable.far, "far")
     assert ip_of(link, frames[-1])[-1] == b"to us"
     link.close()
@@ -170,7 +172,7 @@ def test_only_our_frames_and_those_to_all_arrive(cable: Cable) -> None:
 def test_our_own_frames_do_not_come_back(cable: Cable) -> None:
     link = PacketLink("near")
     other = PacketLink("near")
-    mac = link.capabilities.mac
+    mac = own_mac(link)
     sent(link, wire.build(wire.EthernetHeader(wire.BROADCAST, mac), wire.ARPPacket.request(mac, OURS, KERNEL)))
     answer = next_frame(link)
     assert wire.ARPPacket.from_bytes(answer.to_bytes()[14:]).operation == wire.ARPOperation.REPLY
@@ -187,9 +189,9 @@ def test_the_tag_that_the_kernel_takes_out_is_put_back(cable: Cable, ethertype: 
     with cable.far:
         neighbour = PacketLink("far")
     tag = struct.pack("!HH", ethertype, 0x6007)
-    octets = neighbour.capabilities.mac.octets + tag + b"\x08\x00" + udp_packet(KERNEL, 1, OURS, 2, b"tagged")
-    sent(neighbour, link.capabilities.mac.octets + octets)
-    assert next_frame(link).to_bytes() == link.capabilities.mac.octets + octets
+    octets = own_mac(neighbour).octets + tag + b"\x08\x00" + udp_packet(KERNEL, 1, OURS, 2, b"tagged")
+    sent(neighbour, own_mac(link).octets + octets)
+    assert next_frame(link).to_bytes() == own_mac(link).octets + octets
     link.close()
     neighbour.close()
 
@@ -209,7 +211,7 @@ def test_promiscuous_only_while_open(cable: Cable) -> None:
 
 def test_an_interface_that_is_down_is_a_pulled_cable(cable: Cable) -> None:
     link = PacketLink("near")
-    mac = link.capabilities.mac
+    mac = own_mac(link)
     question = wire.build(wire.EthernetHeader(wire.BROADCAST, mac), wire.ARPPacket.request(mac, OURS, KERNEL))
     cable.near.ip("link set near down")
     assert link.receive(64, 0) == []
@@ -250,7 +252,7 @@ def test_a_frame_cut_short_is_lost_alone(cable: Cable, monkeypatch: pytest.Monke
     monkeypatch.setattr(link, "_pool", FramePool(100))
     with cable.far:
         neighbour = PacketLink("far")
-    head = link.capabilities.mac.octets + neighbour.capabilities.mac.octets + b"\x88\xb5"
+    head = own_mac(link).octets + own_mac(neighbour).octets + b"\x88\xb5"
     sent(neighbour, head + bytes(200), head + bytes(50))
     assert next_frame(link).to_bytes() == head + bytes(50)
     assert link.lost == 1
@@ -263,7 +265,7 @@ def test_what_no_header_can_describe_is_lost_alone(cable: Cable, monkeypatch: py
     link = PacketLink("near")
     with cable.far:
         neighbour = PacketLink("far")
-    frame = link.capabilities.mac.octets + neighbour.capabilities.mac.octets + b"\x88\xb5" + bytes(50)
+    frame = own_mac(link).octets + own_mac(neighbour).octets + b"\x88\xb5" + bytes(50)
     sent(neighbour, frame)
     real = link._socket
 

@@ -11,7 +11,9 @@ SIZE = 65_557
 def filled(pool: FramePool, octet: int, octets: int = SIZE) -> bytes | memoryview:
     """A frame of `octets` times `octet`, as if read."""
     pool.buffer[:octets] = bytes([octet]) * octets
-    return pool.frame(octets)
+    frame = pool.frame(octets)
+    assert isinstance(frame, bytes | memoryview)
+    return frame
 
 
 def test_a_frame_is_what_was_read() -> None:

@@ -21,6 +21,8 @@ from tests.link.by_hand import (
     descriptors,
     frames_until,
     ip_of,
+    layer_of,
+    marks_of,
     next_frame,
     packet_of,
     sent,
@@ -143,7 +145,7 @@ def test_a_kernel_client_meets_our_listener(link: RawIPLink) -> None:
     with socket.socket() as client:
         client.setblocking(False)
         assert client.connect_ex((HERE, PORT)) == errno.EINPROGRESS
-        _, syn = ip_of(link, next_frame(link))[:2]
+        syn = layer_of(link, next_frame(link), wire.TCPHeader)
         assert syn.flags & TCPFlags.SYN
         answer = wire.TCPHeader(PORT, syn.src_port, seq=7, ack=syn.seq + 1, flags=TCPFlags.SYN | TCPFlags.ACK)
         sent(link, tcp_packet(HERE, HERE, answer))
@@ -185,8 +187,9 @@ def test_what_the_kernel_leaves_unfinished_on_loopback_is_marked(link: RawIPLink
     with kernel_socket(socket.SOCK_DGRAM) as peer:
         peer.sendto(b"hello", (HERE, PORT))
     frame = next_frame(link)
-    assert frame.offload.checksum is Checksum.PARTIAL
-    assert (frame.offload.csum_start, frame.offload.csum_offset) == (20, 6)
+    marks = marks_of(frame)
+    assert marks.checksum is Checksum.PARTIAL
+    assert (marks.csum_start, marks.csum_offset) == (20, 6)
     sent(link, udp_packet(HERE, PORT, HERE, PORT, b"finished"))
     assert next_frame(link).offload is None
 
@@ -239,7 +242,7 @@ def ping(identifier: int, sequence: int = 1) -> bytes:
 
 def test_our_ping_is_answered_by_the_kernel(link: RawIPLink) -> None:
     sent(link, ping(7))
-    _, reply = ip_of(link, next_frame(link))[:2]
+    reply = layer_of(link, next_frame(link), wire.ICMPv4Message)
     assert (reply.type, reply.code, reply.rest, reply.data) == (0, 0, 7 << 16 | 1, b"data")
     assert nothing_waits(link)
 
@@ -259,7 +262,7 @@ def test_errors_about_our_packets_arrive(link: RawIPLink) -> None:
         nobody = port_of(closed)
     link.claim(UDP, OWN, PORT)
     sent(link, udp_packet(HERE, PORT, HERE, nobody, b"anybody?"))
-    _, error = ip_of(link, next_frame(link))[:2]
+    error = layer_of(link, next_frame(link), wire.ICMPv4Message)
     assert (error.type, error.code) == (wire.ICMPv4Type.UNREACHABLE, wire.UnreachableCode.PORT)
     sent(link, udp_packet(HERE, PORT + 1, HERE, nobody, b"from a port that is not ours"))
     assert nothing_waits(link)
@@ -295,7 +298,7 @@ def test_between_two_claimed_ports_each_packet_is_seen_once(link: RawIPLink) -> 
     there = tcp_packet(HERE, HERE, wire.TCPHeader(PORT, PORT + 1, flags=TCPFlags.SYN))
     back = tcp_packet(HERE, HERE, wire.TCPHeader(PORT + 1, PORT, flags=TCPFlags.SYN | TCPFlags.ACK))
     sent(link, there, back)
-    seen = [ip_of(link, frame)[1] for frame in exactly(link, 2)]
+    seen = [layer_of(link, frame, wire.TCPHeader) for frame in exactly(link, 2)]
     assert [(header.src_port, header.dst_port) for header in seen] == [(PORT, PORT + 1), (PORT + 1, PORT)]
 
 
@@ -411,7 +414,7 @@ def test_another_address_of_the_machine_reached_from_within(cable: Cable) -> Non
         with kernel_socket(socket.SOCK_DGRAM, source) as peer:
             peer.sendto(source.encode(), ("192.0.2.2", PORT))
         frame = next_frame(link)
-        assert frame.offload.checksum is Checksum.PARTIAL
+        assert marks_of(frame).checksum is Checksum.PARTIAL
         assert ip_of(link, frame)[-1] == source.encode()
     link.close()
 

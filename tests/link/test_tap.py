@@ -6,6 +6,7 @@ import select
 import socket
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 
@@ -16,7 +17,17 @@ from pystack.link.base import Claims, Frame, Link, Medium
 from pystack.link.netlink import RouteSocket
 from pystack.link.tap import TapLink, TunLink
 from tests.conftest import NetworkNamespace
-from tests.link.by_hand import answer_arp, as_nobody, descriptors, ip_of, next_frame, sent, udp_packet
+from tests.link.by_hand import (
+    answer_arp,
+    as_nobody,
+    descriptors,
+    ip_of,
+    layer_of,
+    next_frame,
+    own_mac,
+    sent,
+    udp_packet,
+)
 
 pytestmark = [pytest.mark.interop, pytest.mark.usefixtures("netns")]
 
@@ -72,9 +83,11 @@ def test_arp_answered_by_hand_lets_the_kernel_send(netns: NetworkNamespace) -> N
         asker = answer_arp(link, OURS)
         frame = next_frame(link, is_ip)
     assert asker.octets == frame.to_bytes()[6:12]
-    assert frame.to_bytes()[:6] == link.capabilities.mac.octets
-    header, udp, payload = ip_of(link, frame)
-    assert (str(header.src), str(header.dst), udp.dst_port, payload) == (KERNEL, OURS, 7, b"hello")
+    assert frame.to_bytes()[:6] == own_mac(link).octets
+    header = layer_of(link, frame, wire.IPv4Header)
+    assert (str(header.src), str(header.dst)) == (KERNEL, OURS)
+    assert layer_of(link, frame, wire.UDPHeader).dst_port == 7
+    assert layer_of(link, frame, bytes) == b"hello"
     assert f"{OURS} dev tap0 lladdr {link.capabilities.mac}" in netns.ip("neigh show")
     link.close()
 
@@ -84,7 +97,7 @@ def test_a_frame_of_many_buffers_reaches_the_kernels_socket(netns: NetworkNamesp
     (host_mac,) = (line.split()[1] for line in netns.ip("link show tap0").splitlines() if "link/ether" in line)
     with udp_socket() as sock:
         packet = udp_packet(OURS, 9, KERNEL, sock.getsockname()[1], bytes(range(256)) * 5)
-        octets = wire.EthernetHeader(host_mac, link.capabilities.mac, 0x0800).to_bytes() + packet
+        octets = wire.EthernetHeader(host_mac, own_mac(link), 0x0800).to_bytes() + packet
         whole = Frame((octets,))
         few = Frame((octets[:42], memoryview(octets)[42:500], bytearray(octets[500:])))
         countless = Frame(tuple(octets[at : at + 1] for at in range(len(octets))))
@@ -100,8 +113,9 @@ def test_tun_carries_bare_packets_both_ways() -> None:
         sent(link, udp_packet(OURS, 9, KERNEL, sock.getsockname()[1], b"ping"))
         assert sock.recvfrom(100) == (b"ping", (OURS, 9))
         sock.sendto(b"pong", (OURS, 9))
-        _, udp, payload = ip_of(link, next_frame(link))
-    assert (udp.dst_port, payload) == (9, b"pong")
+        frame = next_frame(link)
+    assert layer_of(link, frame, wire.UDPHeader).dst_port == 9
+    assert layer_of(link, frame, bytes) == b"pong"
     link.close()
 
 
@@ -199,7 +213,7 @@ def test_mtu(kind: type[TapLink | TunLink]) -> None:
 
 def test_the_stacks_mac_is_random_unless_given() -> None:
     links = [TapLink(), TapLink(), TapLink(mac="02:00:00:00:00:99")]
-    first, second, third = (link.capabilities.mac for link in links)
+    first, second, third = map(own_mac, links)
     assert first != second
     assert first.is_local
     assert not first.is_multicast
@@ -267,7 +281,7 @@ def test_a_malformed_frame_is_lost_alone() -> None:
     link.close()
 
 
-def refused(kind: type[TapLink | TunLink], name: str, **options: str) -> OSError:
+def refused(kind: type[TapLink | TunLink], name: str, **options: Any) -> OSError:
     """The error of a construction that must fail, and leave nothing open."""
     before = descriptors()
     with pytest.raises(OSError, match=r".+") as caught:
@@ -281,6 +295,7 @@ def test_a_device_in_use() -> None:
     with subprocess.Popen(
         [sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as owner:
+        assert owner.stdout is not None
         owner.stdout.readline()
         error = refused(TapLink, "tap0")
         owner.communicate("\n")

@@ -137,7 +137,7 @@ def test_a_frame_arrives_whole_with_its_marks(pipe: Pipe, octets: int) -> None:
 
 
 def test_frames_that_are_kept_are_not_overwritten(pipe: Pipe) -> None:
-    frames = []
+    frames: list[Frame] = []
     for number in range(10):
         pipe.far.send(header() + bytes([number]) * 40_000)
         frames += pipe.receive(64, 0)

@@ -2,6 +2,7 @@
 
 import errno
 from random import Random
+from typing import Any
 
 import pytest
 
@@ -21,7 +22,7 @@ ALL = str(BROADCAST)
 ROUTER = "203.0.113.1"
 
 
-def icmp(message: ICMPv4Message, src: str = PEER, dst: str = OURS, **header: int) -> bytes:
+def icmp(message: ICMPv4Message, src: str = PEER, dst: str = OURS, **header: Any) -> bytes:
     return build(IPv4Header(src, dst, **header), message)
 
 

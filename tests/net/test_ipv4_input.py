@@ -1,5 +1,7 @@
 """Which datagrams are ours, and which rule stops the others (RFC 791, RFC 1122 section 3.2.1)."""
 
+from typing import Any
+
 import pytest
 
 from pystack.link.base import Checksum, GSOType, Medium, Offload
@@ -121,7 +123,7 @@ def test_a_low_ttl_is_no_reason_to_drop(bench: Bench, ttl: int) -> None:
     [{"flags": IPv4Flags.MF}, {"flags": 0, "fragment_offset": 185}, {"flags": IPv4Flags.MF, "fragment_offset": 1}],
     ids=["first", "last", "middle"],
 )
-def test_fragments_are_counted_and_dropped(bench: Bench, fields: dict[str, int]) -> None:
+def test_fragments_are_counted_and_dropped(bench: Bench, fields: dict[str, Any]) -> None:
     bench.inject(bench.udp_packet(**fields))
     assert received(bench) == []
     assert bench.counters["ipv4.fragment"] == 1

@@ -72,7 +72,7 @@ def test_identifications_do_not_repeat_before_all_are_used() -> None:
 
 
 def test_identifications_of_one_destination_do_not_tell_anothers() -> None:
-    first, second = (Identifications(lambda size, key=key: bytes([key]) * size) for key in (1, 2))
+    first, second = Identifications(lambda size: b"\1" * size), Identifications(lambda size: b"\2" * size)
     assert first.next(octets(OURS), octets(PEER), 17) != second.next(octets(OURS), octets(PEER), 17)
 
 

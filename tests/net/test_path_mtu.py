@@ -40,7 +40,7 @@ def test_the_claim_is_told_and_believed_only_when_the_flow_says_so(bench: Bench)
     assert (error.errno, error.hard, error.mtu) == (errno.EMSGSIZE, False, 1280)
     assert mtu(bench) == 1500
     path = bench.network.path(octets(FAR))
-    assert bench.network.lower_path_mtu(error.dst, error.mtu, 0)
+    assert bench.network.lower_path_mtu(error.dst, 1280, 0)
     assert (mtu(bench), path.mtu) == (1280, 1280)
 
 

@@ -1,6 +1,7 @@
 """Where packets go and from which address (RFC 1122, section 3.3)."""
 
 import errno
+from typing import Any
 
 import pytest
 
@@ -21,7 +22,7 @@ def attach(node: Node, address: str, gateway: str | None = None, medium: Medium 
     return node.network.add_interface(MemoryLink.pair(medium=medium)[0], address, gateway)
 
 
-def refused(node: Node, dst: str, src: str | None = None, **options: bool) -> int | None:
+def refused(node: Node, dst: str, src: str | None = None, **options: Any) -> int | None:
     with pytest.raises(OSError, match=r".+") as caught:
         node.network.path(octets(dst), octets(src) if src else None, **options)
     return caught.value.errno

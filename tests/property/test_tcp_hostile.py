@@ -2,6 +2,7 @@
 questions."""
 
 from random import Random
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -16,7 +17,7 @@ from tests.transport.tcp.script import PLACES, Script
 near = st.one_of(
     st.integers(-3, 3), st.integers(-5000, 5000), st.integers(-200_000, 200_000), st.integers(-(2**31), 2**31)
 )
-segments = st.builds(
+segments: st.SearchStrategy[dict[str, Any]] = st.builds(
     dict,
     seq=near,
     ack=near,

@@ -3,6 +3,7 @@ time: RFC 9293's invariants hold after each step, and afterwards, on a network t
 rest."""
 
 from errno import ECONNREFUSED, EHOSTUNREACH, ENETUNREACH
+from typing import Any
 
 import pytest
 from attrs import evolve
@@ -168,7 +169,7 @@ class TwoConnections(RuleBasedStateMachine):
             },
         ),
     )
-    def configure(self, which: int, changed: dict[str, object]) -> None:
+    def configure(self, which: int, changed: dict[str, Any]) -> None:
         end = self.end(which)
         end.tcp.configure(evolve(end.tcp.config, **changed), self.now)
         end.shrinks |= "receive_buffer" in changed

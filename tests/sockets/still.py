@@ -8,6 +8,7 @@ from concurrent.futures import Future
 from types import SimpleNamespace
 from typing import Any, TypeVar
 
+from pystack.sockets.pump import Pump
 from pystack.stack.operation import Operation
 
 T = TypeVar("T")
@@ -20,7 +21,10 @@ class StillLink:
     """A link without frames: `stir` makes its stack be polled."""
 
     def __init__(self, *, descriptor: bool = False) -> None:
-        self._near, self._far = socket.socketpair() if descriptor else (None, None)
+        self._near: socket.socket | None = None
+        self._far: socket.socket | None = None
+        if descriptor:
+            self._near, self._far = socket.socketpair()
         self._waker: Callable[[], None] | None = None
         self.closed = False
 
@@ -80,7 +84,8 @@ class StillStack:
         return min(deadlines, default=None)
 
     def wants_write(self, interface: Any) -> bool:
-        return interface.full
+        full: bool = interface.full
+        return full
 
     def close(self, now: int) -> None:
         self.calls.append("close")
@@ -116,6 +121,10 @@ class Question:
 
     def close(self, now: int) -> None:
         self.closed = True
+
+    def ask(self, pump: Pump, timeout: int | None) -> str:
+        """The answer, waited for at most `timeout` nanoseconds."""
+        return pump.run(self, self.attempt, timeout)  # type: ignore[arg-type]  # `pend` is all that it calls
 
 
 def in_thread(function: Callable[..., T], *args: Any) -> "Future[T]":

@@ -200,12 +200,13 @@ def test_recv_into_fills_no_more_than_asked(net: Net) -> None:
 
 def test_sizes_that_make_no_sense_are_value_errors(net: Net) -> None:
     near, _ = net.pair()
-    for call in (
+    calls: tuple[Callable[[], object], ...] = (
         lambda: near.recv(-1),
         lambda: near.recvfrom(-1),
         lambda: near.recv_into(bytearray(1), -1),
         lambda: near.recv_into(bytearray(1), 2),
-    ):
+    )
+    for call in calls:
         with pytest.raises(ValueError, match="buffer"):
             call()
 
@@ -326,7 +327,12 @@ def test_without_blocking_nothing_waits(net: Net) -> None:
     near, _ = net.pair()
     near.setblocking(False)
     assert not near.getblocking()
-    for call in (lambda: near.recv(1), lambda: near.recv_into(bytearray(1)), lambda: near.recvfrom(1)):
+    calls: tuple[Callable[[], object], ...] = (
+        lambda: near.recv(1),
+        lambda: near.recv_into(bytearray(1)),
+        lambda: near.recvfrom(1),
+    )
+    for call in calls:
         with pytest.raises(BlockingIOError) as caught:
             call()
         assert caught.value.errno == errno.EAGAIN

@@ -3,10 +3,12 @@
 import errno
 import logging
 import os
+import queue
 import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TypeAlias
 
 import pytest
 
@@ -18,7 +20,7 @@ from tests.sockets.conftest import Nap
 from tests.sockets.still import PATIENCE, Question, StillLink, StillStack, in_thread
 
 Start = Callable[[StillStack], Pump]
-Naps = "queue.Queue[Nap]"
+Naps: TypeAlias = "queue.Queue[Nap]"
 
 with_and_without_descriptor = pytest.mark.parametrize("descriptor", [True, False], ids=["descriptor", "waker"])
 
@@ -54,7 +56,7 @@ def test_a_blocked_caller_finds_its_answer_itself(start: Start, naps: Naps, desc
 
     caller = threading.get_ident()
     stirring = in_thread(stir)
-    assert pump.run(question, question.attempt, None) == "yes"
+    assert question.ask(pump, None) == "yes"
     stirring.result(PATIENCE)
     assert stack.pollers[-1] == caller
 
@@ -65,7 +67,7 @@ def test_an_answer_at_once_polls_nothing(start: Start) -> None:
     question = Question(stack)
     question.answer("yes")
     polls = len(stack.pollers)
-    assert pump.run(question, question.attempt, None) == "yes"
+    assert question.ask(pump, None) == "yes"
     assert len(stack.pollers) == polls
 
 
@@ -85,7 +87,7 @@ def test_the_pump_takes_over_when_a_caller_has_left(start: Start, naps: Naps) ->
     pump = start(stack)
     question = Question(stack)
     with pytest.raises(TimeoutError):
-        pump.run(question, question.attempt, MS)
+        question.ask(pump, MS)
     nap_of(naps, pump_thread(), endless)  # it leads again, and nothing makes it turn
     while stack.polled.acquire(blocking=False):
         pass
@@ -117,7 +119,7 @@ def test_one_leads_the_others_follow_and_the_lead_is_handed_on(start: Start, nap
 
     def ask(question: Question) -> str:
         idents.append(threading.get_ident())
-        return pump.run(question, question.attempt, None)
+        return question.ask(pump, None)
 
     leading = in_thread(ask, first)
     assert first.submitted.wait(PATIENCE)
@@ -158,7 +160,7 @@ def test_a_followers_timeout_is_seen_by_a_leader_that_sleeps_for_ever(start: Sta
     leading = in_thread(pump.run, first, first.attempt, None)
     assert first.submitted.wait(PATIENCE)
     with pytest.raises(TimeoutError):
-        pump.run(second, second.attempt, MS)
+        second.ask(pump, MS)
     first.answer("first")
     pump.wake()
     assert leading.result(PATIENCE) == "first"
@@ -252,10 +254,10 @@ def test_without_waiting_what_has_arrived_still_counts(start: Start) -> None:
     pump = start(stack)
     question = Question(stack)
     stack.on_poll = lambda: question.answer("arrived")
-    assert pump.run(question, question.attempt, 0) == "arrived"
+    assert question.ask(pump, 0) == "arrived"
     stack.on_poll = lambda: None
     with pytest.raises(BlockingIOError) as caught:
-        pump.run(question, question.attempt, 0)
+        question.ask(pump, 0)
     assert caught.value.errno == errno.EAGAIN
 
 
@@ -290,7 +292,7 @@ def test_a_poll_cut_in_the_middle_ends_the_host(start: Start, cut: type[BaseExce
     assert link.closed
     assert "drop" not in stack.calls
     with pytest.raises(StateError) as refused:
-        pump.run(question, question.attempt, None)
+        question.ask(pump, None)
     assert isinstance(refused.value.__cause__, cut)
     with pytest.raises(StateError):
         waiting.result(PATIENCE)
@@ -348,10 +350,10 @@ def test_an_interrupt_of_a_caller_that_only_waits_leaves_the_host_whole(start: S
     question = Question(stack)
     main = threading.get_ident()
     with interrupted(lambda: nap_of(naps, main, endless)):
-        pump.run(question, question.attempt, None)
+        question.ask(pump, None)
     assert all(operation.done for operation in stack.operations)
     question.answer("yes")
-    assert pump.run(question, question.attempt, None) == "yes"
+    assert question.ask(pump, None) == "yes"
 
 
 @pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="needs signals to threads")
@@ -362,7 +364,7 @@ def test_an_interrupt_of_a_follower_leaves_the_others_waiting(start: Start, naps
     leading = in_thread(pump.run, first, first.attempt, None)
     assert first.submitted.wait(PATIENCE)
     with interrupted(lambda: second.submitted.wait(PATIENCE)):
-        pump.run(second, second.attempt, None)
+        second.ask(pump, None)
     first.answer("first")
     pump.wake()
     assert leading.result(PATIENCE) == "first"

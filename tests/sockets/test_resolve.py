@@ -52,7 +52,10 @@ def test_the_hosts_file_knows_names_and_aliases_in_its_order() -> None:
 
 
 def test_own_names_come_first() -> None:
-    names = {"Server.Example": "192.0.2.99", "localhost": IPv4Address("192.0.2.100")}
+    names: dict[str, str | IPv4Address | IPv6Address] = {
+        "Server.Example": "192.0.2.99",
+        "localhost": IPv4Address("192.0.2.100"),
+    }
     assert resolve("server.example", names) == [ip_address("192.0.2.99")]
     assert resolve("localhost", names) == [ip_address("192.0.2.100")]
 
@@ -82,4 +85,4 @@ def test_where_the_hosts_file_is(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SYSTEMROOT", "X:")
     monkeypatch.setattr(os, "name", "nt")
     monkeypatch.setattr(module, "Path", lambda *parts: "|".join(parts))
-    assert hosts_file() == "X:|System32|drivers|etc|hosts"  # type: ignore[comparison-overlap]
+    assert hosts_file() == "X:|System32|drivers|etc|hosts"

@@ -1,5 +1,7 @@
 """One host in virtual time on a bare cable: the test writes and reads every packet of its peers by hand."""
 
+from typing import Any
+
 from attrs import frozen
 
 from pystack import wire
@@ -112,9 +114,9 @@ class Lone:
 
     # What peers send
 
-    def ip(self, src: str | None = None, dst: str | None = None, **fields: object) -> wire.IPv4Header | wire.IPv6Header:
+    def ip(self, src: str | None = None, dst: str | None = None, **fields: Any) -> wire.IPv4Header | wire.IPv6Header:
         kind = wire.IPv4Header if self.version == 4 else wire.IPv6Header
-        return kind(src=src or self.peer, dst=dst or self.host, **fields)  # type: ignore[arg-type]
+        return kind(src or self.peer, dst or self.host, **fields)
 
     def segment(
         self,

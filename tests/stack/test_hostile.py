@@ -24,6 +24,11 @@ from tests.stack.siege import Besieged, Ground
 FRAMES = int(os.environ.get("PYSTACK_HOSTILE_FRAMES", "1000000"))
 HEADER = struct.Struct("!HHIIHH")
 """The TCP header up to the window."""
+ERRORS = {
+    4: ((3, 0), (3, 1), (3, 2), (3, 3), (3, 4), (4, 0), (5, 1), (11, 0), (12, 0)),
+    6: ((1, 0), (1, 4), (2, 0), (3, 0), (4, 0), (4, 1), (137, 0)),
+}
+"""Type and code of the ICMP errors of each IP version, a redirect among them."""
 FLAGS = (0x10, 0x10, 0x10, 0x12, 0x12, 0x11, 0x18, 0x02, 0x04, 0x14, 0x30, 0x00, 0xFF)
 SACK = b"\x01"
 OPTIONS = (
@@ -141,9 +146,7 @@ class Attacker:
     def quote(self, heard: bytes) -> bytearray:
         """An ICMP error about it, from its destination."""
         octets = self.reversed(heard)
-        kinds = ((3, 0), (3, 1), (3, 2), (3, 3), (3, 4), (4, 0), (5, 1), (11, 0), (12, 0))
-        if self.version == 6:
-            kinds = ((1, 0), (1, 4), (2, 0), (3, 0), (4, 0), (4, 1), (137, 0))
+        kinds = ERRORS[self.version]
         octets[self.ip + (9 if self.version == 4 else 6)] = ICMP[self.version]
         octets += bytes((*self.rng.choice(kinds), 0, 0)) + self.rng.choice(
             (bytes(4), b"\0\0\x02\x30", b"\0\0\x05\0", self.rng.randbytes(4))

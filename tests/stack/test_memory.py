@@ -1,5 +1,7 @@
 """One limit for all sockets of a stack, and what gives way before acknowledged data would have to."""
 
+from typing import Any
+
 import pytest
 
 from pystack.link.base import Medium
@@ -13,7 +15,7 @@ from pystack.units import SECOND
 from tests.stack.conftest import Pair, make_pair
 
 
-def small(limit: int, **tcp: int) -> Pair:
+def small(limit: int, **tcp: Any) -> Pair:
     return make_pair(1, Medium.IP, StackConfig(memory_limit=limit, tcp=TCPConfig(**tcp)))
 
 

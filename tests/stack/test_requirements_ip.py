@@ -3,6 +3,7 @@
 import socket
 from functools import partial
 from ipaddress import ip_address
+from typing import Any
 
 import pytest
 
@@ -76,7 +77,7 @@ def test_an_illegal_option_length_is_survived(lone: Lone, area: str) -> None:
         broken = header[:12] + bytes((6 << 4,)) + header[13:] + octets + b"data"
         total = wire.internet_checksum(wire.PseudoHeader(lone.peer, lone.host, 6).to_bytes(len(broken)) + broken)
         broken = broken[:16] + total.to_bytes(2, "big") + broken[18:]
-        lone.packet(wire.build(lone.ip(**({"protocol": 6} if lone.version == 4 else {"next_header": 6})), broken))
+        lone.packet(wire.build(lone.ip(None, None, **{"protocol" if lone.version == 4 else "next_header": 6}), broken))
     assert lone.stack.counters["tcp.option_length"] == 3
     assert lone.sent() == []
     assert conn.state is State.ESTABLISHED
@@ -325,7 +326,7 @@ def test_nothing_but_the_user_changes_the_diffserv_field(lone: Lone) -> None:
     conn = lone.establish()
     conn.try_send(b"data", lone.now)
     lone.run(3)
-    marked = {"dscp": 46} if lone.version == 4 else {"traffic_class": 46 << 2}
+    marked: dict[str, Any] = {"dscp": 46} if lone.version == 4 else {"traffic_class": 46 << 2}
     lone.segment(ACK, 1001, lone.iss + 5, b"x", ip=lone.ip(**marked))
     assert conn.try_recv(9, lone.now) == b"x"
     conn.close(lone.now)

@@ -25,7 +25,7 @@ def spoofed_syns(pair: Pair, rng: Random, count: int) -> list[Frame]:
     any_address = "10.0.0.0" if pair.version == 4 else "2001:db8:1::"
     kind = wire.IPv4Header if pair.version == 4 else wire.IPv6Header
     header = wire.TCPHeader(1, 80, 0, 0, wire.TCPFlags.SYN, 65535, options=(wire.MaximumSegmentSize(1460),))
-    model = bytearray(wire.build(kind(src=any_address, dst=pair.host_b), header))  # type: ignore[arg-type]
+    model = bytearray(wire.build(kind(src=any_address, dst=pair.host_b), header))
     at, source = (20, 14) if pair.version == 4 else (40, 22)  # the TCP header, the last octets of the source
     frames = []
     for _ in range(count):

@@ -3,6 +3,7 @@
 import errno
 import socket
 from ipaddress import IPv4Address, IPv6Address
+from typing import Any
 
 import pytest
 
@@ -45,7 +46,7 @@ class Crafted:
         self.far.send([Frame((packet,), offload)], self.sim.now)
         self.sim.step(self.sim.now)
 
-    def tcp(self, **fields: object) -> None:
+    def tcp(self, **fields: Any) -> None:
         header = wire.TCPHeader(**{"src_port": 5000, "dst_port": 80, "seq": 1000, "ack": 0, "window": 65535, **fields})
         self.inject(self.packet(header, b""))
 

@@ -1,3 +1,4 @@
+from functools import partial
 from random import Random
 
 import pytest
@@ -86,8 +87,14 @@ def test_cancelled_alarms_do_not_pile_up() -> None:
 
 def test_it_agrees_with_a_plain_table_under_random_use() -> None:
     rng = Random(1)
-    timers, rung, expected = Timers(), [], []
-    alarms = [timers.alarm(lambda now, index=index: rung.append((index, now))) for index in range(20)]
+    timers = Timers()
+    rung: list[tuple[int, int]] = []
+    expected: list[tuple[int, int]] = []
+
+    def rings(index: int, now: int) -> None:
+        rung.append((index, now))
+
+    alarms = [timers.alarm(partial(rings, index)) for index in range(20)]
     table: dict[int, int] = {}
     now = 0
     for _ in range(5000):

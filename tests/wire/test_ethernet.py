@@ -18,7 +18,7 @@ def test_mac_address_from_text(text: str) -> None:
 def test_mac_addresses_are_values() -> None:
     address = MACAddress(b"\x02\0\0\0\0\x01")
     assert address == MACAddress("02:00:00:00:00:01") == MACAddress(address)
-    assert len({address, MACAddress(bytearray(address.octets))}) == 1
+    assert len({address, MACAddress(bytearray(address.octets))}) == 1  # type: ignore[arg-type]
     assert pickle.loads(pickle.dumps(address)) == address
     with pytest.raises(AttributeError):
         address.octets = b""  # type: ignore[misc]

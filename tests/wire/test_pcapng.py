@@ -159,7 +159,7 @@ def test_tshark_reads_what_we_write(tmp_path: Path) -> None:
         "tcp.payload",
     ]
     output = subprocess.run(
-        ["tshark", "-r", capture, "-T", "json", "-o", "ip.check_checksum:TRUE", "-o", "tcp.check_checksum:TRUE"]
+        ["tshark", "-r", str(capture), "-T", "json", "-o", "ip.check_checksum:TRUE", "-o", "tcp.check_checksum:TRUE"]
         + [argument for field in fields for argument in ("-e", field)],
         check=True,
         capture_output=True,

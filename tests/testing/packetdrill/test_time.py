@@ -1,5 +1,7 @@
 """When things happen: relative and absolute times, ranges, any time, blocking calls, the tolerance."""
 
+from typing import Any
+
 import pytest
 
 from pystack.units import MS, SECOND
@@ -38,7 +40,7 @@ def test_absolute_range(drill: Drill) -> None:
 
 
 def test_a_packet_may_be_four_milliseconds_off(drill: Drill) -> None:
-    exact = {"tolerance_percent": 0}
+    exact: dict[str, Any] = {"tolerance_percent": 0}
     drill.passes(WRITE + "+.296 " + RESENT, **exact)
     drill.passes(WRITE + "+.304 " + RESENT, **exact)
     assert "0.005000 s too late" in drill.fails(WRITE + "+.295 " + RESENT, **exact)

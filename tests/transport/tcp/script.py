@@ -6,6 +6,7 @@ Sequence numbers in scripts are relative, as tcpdump prints them: a side's SYN i
 import re
 from collections import deque
 from collections.abc import Hashable
+from typing import Any
 
 from attrs import define
 from typing_extensions import Buffer
@@ -51,7 +52,7 @@ class Script:
         self.tso = 0
         self.tcp = self.make()
 
-    def make(self, *, mss: int = 1000, **config: object) -> TCPConnection:
+    def make(self, *, mss: int = 1000, **config: Any) -> TCPConnection:
         """A fresh connection under test; the clock goes on."""
         config.setdefault("timestamps", False)
         config.setdefault("sack", False)
@@ -262,7 +263,7 @@ class Script:
         win: int = 65535,
         rtt: Ns = 0,
         wscale: int | None = None,
-        **config: object,
+        **config: Any,
     ) -> None:
         """A connection that is open, `app_sends` octets given to it. Without quick ACKs unless `config` has them."""
         config.setdefault("quick_acks", 0)

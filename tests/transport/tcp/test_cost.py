@@ -102,7 +102,7 @@ def hopeless_block(tcp: TCPConnection) -> None:
     turn(tcp, ack(1, (1 + MSS, tcp.snd_nxt - tcp.snd_nxt // 2 // MSS * MSS)), LATER)
 
 
-PREPARED = {
+PREPARED: dict[Callable[[TCPConnection], None], Callable[[TCPConnection], None]] = {
     grown_block: hopeless_block,
     hopeless_block: hopeless_block,
     more_blocks_far_apart: blocks_far_apart,

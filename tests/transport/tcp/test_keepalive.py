@@ -1,12 +1,19 @@
 """Keepalive: RFC 9293 section 3.8.4."""
 
+from typing import Any
+
 from attrs import evolve
 
 from pystack.transport.tcp import State
 from pystack.units import SECOND
 from tests.transport.tcp.script import Script
 
-FAST = {"keepalive": True, "keepalive_idle": 10 * SECOND, "keepalive_interval": 2 * SECOND, "keepalive_count": 3}
+FAST: dict[str, Any] = {
+    "keepalive": True,
+    "keepalive_idle": 10 * SECOND,
+    "keepalive_interval": 2 * SECOND,
+    "keepalive_count": 3,
+}
 
 
 def test_off_by_default(wire: Script) -> None:

@@ -5,8 +5,9 @@ import pytest
 
 from pystack.transport.tcp import Segment, State, TCPConfig, TCPConnection
 from pystack.transport.tcp.segment import ACK, SYN
+from tests.transport.tcp.counting import calls
 from tests.transport.tcp.script import MS, SECOND, Script
-from tests.transport.tcp.test_cost import LATER, MSS, ack, calls, flight, turn
+from tests.transport.tcp.test_cost import LATER, MSS, ack, flight, turn
 
 WINDOW = 1 << 20
 

@@ -1,6 +1,8 @@
 """Two connections on a bad network: recovery with SACK resends what was lost and little else."""
 
+from collections.abc import Iterator
 from random import Random
+from typing import Any
 
 import pytest
 
@@ -26,13 +28,13 @@ def transfer(
     duplicate: float = 0.0,
     late: float = 0.0,
     size: int = SIZE,
-    **config: bool,
+    **config: Any,
 ) -> tuple[Ns, TCPInfo, int]:
     """Bring `size` octets over. Returns how long it took, what the sender tells, and how many segments were lost."""
     lost = 0
-    settings = TCPConfig(congestion="newreno", **config)  # type: ignore[arg-type]
+    settings = TCPConfig(congestion="newreno", **config)
 
-    def fates():  # type: ignore[no-untyped-def]
+    def fates() -> Iterator[Fate]:
         nonlocal lost
         for fate in random_fates(Random(seed).random, loss, duplicate, late):
             lost += fate is Fate.LOSE

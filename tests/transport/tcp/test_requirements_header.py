@@ -189,7 +189,7 @@ def test_every_segment_of_a_connection_has_sound_options(place: Place, timestamp
     """MUST-65: MSS in SYNs only. MUST-68: whatever is neither the end nor a no-operation has a length. MUST-69: behind
     the end there are zeros."""
     trace = whole_life(place, fates, timestamps=timestamps)
-    seen = set()
+    seen: set[tuple[int, bool]] = set()
     for octets in trace:
         area = octets[20 : octets[12] >> 4 << 2]
         at, kinds = 0, []
