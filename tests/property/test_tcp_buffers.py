@@ -48,7 +48,9 @@ def test_bytes_are_kept_and_not_copied() -> None:
     buffer.append(memoryview(data)[5000:], MUCH)
     (first,) = buffer.slices(100, 1000)
     (second,) = buffer.slices(10_100, 1000)
+    assert isinstance(first, memoryview)
     assert first.obj is data
+    assert isinstance(second, memoryview)
     assert second.obj is data
 
 

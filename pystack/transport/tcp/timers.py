@@ -20,8 +20,8 @@ class Timers:
         """Something in flight may be lost (RFC 8985): the reordering timer while the peer holds data beyond a gap, else
         that of the tail loss probe. Never later than `retransmit`."""
         self.persist: Ns = NEVER
-        """Data waits, nothing is in flight, and the window is too small (RFC 9293 sections 3.8.6.1, 3.8.6.2.1), or marks
-        ask for a pause (RFC 3168 section 6.1.2)."""
+        """Data waits, nothing is in flight, and the window is too small (RFC 9293 sections 3.8.6.1, 3.8.6.2.1), or
+        marks ask for a pause (RFC 3168 section 6.1.2)."""
         self.delayed_ack: Ns = NEVER
         self.keepalive: Ns = NEVER
         self.end: Ns = NEVER
