@@ -55,8 +55,8 @@ class DatagramEndpoint(Endpoint):
 
     def _bind(self, octets: bytes, port: int) -> int:
         reuse = bool(self.option(options.REUSEADDR))
-        self._binding = binding = self._stack.bind_udp(octets, port, reuse=reuse)
-        self._stack.udp.open(self, binding.address, binding.port)
+        self._binding = binding = self.stack.bind_udp(octets, port, reuse=reuse)
+        self.stack.udp.open(self, binding.address, binding.port)
         return binding.port
 
     def connect(self, address: Address, now: Ns) -> None:
@@ -69,12 +69,12 @@ class DatagramEndpoint(Endpoint):
         self._peer = (path.dst, port)
         self._path = path
         self._key = flow_key(path.src, local_port, path.dst, port)
-        self._stack.udp.connect(self, self._key)
+        self.stack.udp.connect(self, self._key)
 
     def _path_to(self, remote: bytes) -> Path:
         source = self._binding.address if self._binding is not None else self._any
-        return self._stack.network.path(
-            remote or self._stack.loopback(source),
+        return self.stack.network.path(
+            remote or self.stack.loopback(source),
             source or None,
             broadcast=bool(self.option(options.BROADCAST)),
             route=self._route,
@@ -82,7 +82,7 @@ class DatagramEndpoint(Endpoint):
 
     def _disconnect(self) -> None:
         if self._peer is not None:
-            self._stack.udp.disconnect(self, self._key)
+            self.stack.udp.disconnect(self, self._key)
             self._peer = None
 
     def try_sendto(self, data: Buffer, address: Address | None, now: Ns, flags: int = 0) -> int:
@@ -97,15 +97,15 @@ class DatagramEndpoint(Endpoint):
         if address is not None:
             path, port = self._path_to(self._octets(address[0])), check_port(address[1])
         elif self._peer is not None and self._path is not None:
-            self._path = path = self._stack.network.refresh(self._path)
+            self._path = path = self.stack.network.refresh(self._path)
             port = self._peer[1]
         else:
             raise os_error(EDESTADDRREQ, "connect first, or name the destination")
         src_port = self._binding.port if self._binding is not None else self._bind(self._any, 0)
         payload = bytes(data)
         ttl, tos = self.option(options.TTL), self.option(options.TOS)
-        self._stack.udp.send(path, src_port, port, payload, now, ttl=ttl, tos=tos)
-        self._stack.network.flush(now)
+        self.stack.udp.send(path, src_port, port, payload, now, ttl=ttl, tos=tos)
+        self.stack.network.flush(now)
         return len(payload)
 
     def try_recvfrom(self, size: int, now: Ns, flags: int = 0) -> tuple[bytes, tuple[str, int]] | None:
@@ -125,7 +125,7 @@ class DatagramEndpoint(Endpoint):
         """From the network: False when the queue is full. A connected socket hears only its peer."""
         if self._peer is not None and sender != self._peer:
             return True
-        if self._stack.memory.exhausted or not self._queue.push(data, sender):
+        if self.stack.memory.exhausted or not self._queue.push(data, sender):
             return False
         self._account()
         self._advance(now)
@@ -133,7 +133,7 @@ class DatagramEndpoint(Endpoint):
 
     def _account(self) -> None:
         """Charge what is queued to the stack's memory limit."""
-        self._stack.memory.used += self._queue.octets - self._charged
+        self.stack.memory.used += self._queue.octets - self._charged
         self._charged = self._queue.octets
 
     @property
@@ -160,7 +160,7 @@ class DatagramEndpoint(Endpoint):
     @override
     def _set_route(self, route: SourceRoute | None) -> None:
         if self._path is not None and self._peer is not None:
-            self._path = self._stack.network.path(
+            self._path = self.stack.network.path(
                 self._path.dst, self._path.src, broadcast=self._path.broadcast, route=route
             )
         self._route = route
@@ -177,11 +177,11 @@ class DatagramEndpoint(Endpoint):
 
     @override
     def _release(self, now: Ns) -> None:
-        self._stack.memory.used -= self._charged
+        self.stack.memory.used -= self._charged
         self._disconnect()
         if self._binding is not None:
-            self._stack.udp.close(self, self._binding.address, self._binding.port)
-            self._stack.unbind_udp(self._binding)
+            self.stack.udp.close(self, self._binding.address, self._binding.port)
+            self.stack.unbind_udp(self._binding)
 
     @override
     def getsockname(self) -> tuple[str, int]:

@@ -69,7 +69,7 @@ class Endpoint(ABC):
     def __init__(self, stack: "Stack", version: int | None = None) -> None:
         """`version`: 4 or 6 for a socket that speaks only this IP version, None for both, as far as IPV6_V6ONLY lets
         it."""
-        self._stack = stack
+        self.stack = stack
         self._any = _WILDCARDS[version]
         self._operations: list[Operation[object]] = []
         self._alarm = stack.timers.alarm(self._advance)
@@ -205,7 +205,7 @@ class Endpoint(ABC):
         elif key not in self.defaults:
             raise options.unknown(key)
         else:
-            self._options[key] = value
+            self.remember(key, value)
 
     def _get_option(self, key: OptionKey) -> int:
         if key == options.TYPE:
@@ -219,6 +219,9 @@ class Endpoint(ABC):
             raise options.unknown(key)
         return self.option(key)
 
+    def remember(self, key: OptionKey, value: int) -> None:
+        self._options[key] = value
+
     def option(self, key: OptionKey) -> int:
         return self._options.get(key, self.defaults[key])
 
@@ -231,7 +234,7 @@ class Endpoint(ABC):
         self.closed = True
         self._close_operations()
         self._release(now)
-        self._stack.delist(self)
+        self.stack.delist(self)
 
     @abstractmethod
     def _release(self, now: Ns) -> None: ...

@@ -4,17 +4,33 @@ from collections.abc import Callable
 
 from attrs import define, frozen
 
+from pystack.net.family import family_of
 from pystack.net.path import Path
 from pystack.net.sourceroute import SourceRoute
 from pystack.stack.timers import Alarm
 from pystack.transport.tcp.config import TCPConfig
 from pystack.transport.tcp.connection import TCPConnection
 from pystack.transport.tcp.listener import Listener
+from pystack.transport.tcp.segment import Segment
 from pystack.transport.tcp.timewait import TimeWait
 from pystack.units import Ns
 
-__all__ = ["DEFAULT_MSS", "TCP_HEADER", "Flow", "Lingering", "ListeningPort", "flow_key", "ports_of", "super_segment"]
+__all__ = [
+    "DEFAULT_MSS",
+    "TCP",
+    "TCP_HEADER",
+    "Flow",
+    "Lingering",
+    "ListeningPort",
+    "Settings",
+    "fit_to_path",
+    "flow_key",
+    "ports_of",
+    "super_segment",
+]
 
+TCP = 6
+"""The IP protocol number."""
 TCP_HEADER = 20
 """Octets, without options."""
 DEFAULT_MSS = {4: 536, 16: 1220}
@@ -80,6 +96,11 @@ class Flow:
     def remote(self) -> tuple[bytes, int]:
         return self.path.dst, self.connection.remote_port
 
+    def end_deferral(self) -> None:
+        if self.deferral is not None:
+            self.deferral.cancel()
+            self.deferral = None
+
 
 @define(eq=False)
 class ListeningPort:
@@ -105,6 +126,10 @@ class Lingering:
     settings: Settings
     alarm: Alarm
 
+    def may_reopen(self, listening: ListeningPort, syn: Segment) -> bool:
+        """Whether `syn` may begin a connection of `listening` in its place."""
+        return self.record.may_reopen(syn, timestamps=listening.settings.tcp.timestamps)
+
 
 def flow_key(local: bytes, local_port: int, remote: bytes, remote_port: int) -> bytes:
     return remote + local + remote_port.to_bytes(2, "big") + local_port.to_bytes(2, "big")
@@ -113,6 +138,11 @@ def flow_key(local: bytes, local_port: int, remote: bytes, remote_port: int) -> 
 def ports_of(key: bytes) -> tuple[int, int]:
     """Local and remote port of a flow's key."""
     return int.from_bytes(key[-2:], "big"), int.from_bytes(key[-4:-2], "big")
+
+
+def fit_to_path(connection: TCPConnection, path: Path, now: Ns) -> None:
+    ip_options = path.header_octets - family_of(path.dst).header_octets
+    connection.on_path_mtu(path.mtu - path.header_octets - TCP_HEADER, now, ip_options=ip_options)
 
 
 def super_segment(path: Path) -> int:

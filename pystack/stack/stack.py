@@ -18,11 +18,12 @@ from pystack.stack.datagram import DatagramEndpoint
 from pystack.stack.echo import EchoService
 from pystack.stack.endpoint import Endpoint, address_octets
 from pystack.stack.fastopen import FastOpenService
+from pystack.stack.flow import TCP
 from pystack.stack.memory import MemoryBudget
 from pystack.stack.operation import Operation
 from pystack.stack.ports import ANY, Binding, Ports, overlap
 from pystack.stack.stream import StreamEndpoint
-from pystack.stack.tcp import TCP, TCPService
+from pystack.stack.tcp import TCPService
 from pystack.stack.timers import Timers
 from pystack.stack.udp import UDP, UDPService
 from pystack.transport.tcp.cookiecache import CookieCache

@@ -9,7 +9,6 @@ from errno import (
     EINVAL,
     EISCONN,
     ENETUNREACH,
-    ENOENT,
     ENOTCONN,
     EOPNOTSUPP,
     EPIPE,
@@ -25,10 +24,9 @@ from pystack.errors import os_error
 from pystack.net.sourceroute import SourceRoute
 from pystack.stack import options
 from pystack.stack.endpoint import Address, Endpoint, address_text, check_port
-from pystack.stack.flow import DEFAULT_MSS, Flow, ListeningPort, Settings
-from pystack.stack.linuxinfo import tcp_info
+from pystack.stack.flow import Flow, ListeningPort, Settings
 from pystack.stack.options import OptionKey
-from pystack.stack.streamoptions import SETTINGS, deferral
+from pystack.stack.streamoptions import OCTET_OPTIONS, STREAM_OPTIONS
 from pystack.transport.tcp.connection import TCPConnection
 from pystack.transport.tcp.fastopen import FastOpenMode
 from pystack.transport.tcp.info import TCPInfo
@@ -58,9 +56,9 @@ class StreamEndpoint(Endpoint):
 
     def __init__(self, stack: "Stack", flow: Flow | None = None, version: int | None = None) -> None:
         super().__init__(stack, version)
-        self._flow: Flow | None = None
-        self._listening: ListeningPort | None = None
-        self._settings = Settings(stack.config.tcp)
+        self.flow: Flow | None = None
+        self.listening: ListeningPort | None = None
+        self.settings = Settings(stack.config.tcp)
         self._read_shut = False
         self._write_shut = False
         self._error_told = False
@@ -73,9 +71,9 @@ class StreamEndpoint(Endpoint):
     def bind(self, address: Address, now: Ns) -> None:
         """Raises EINVAL (bound already), EADDRINUSE, EADDRNOTAVAIL."""
         self._check_open()
-        if self._binding is not None or self._flow is not None:
+        if self._binding is not None or self.flow is not None:
             raise os_error(EINVAL, "the socket is bound already")
-        self._binding = self._stack.bind_tcp(
+        self._binding = self.stack.bind_tcp(
             self._octets(address[0]), check_port(address[1]), reuse=bool(self.option(options.REUSEADDR))
         )
 
@@ -97,7 +95,7 @@ class StreamEndpoint(Endpoint):
         def attempt(now: Ns) -> int | None:
             nonlocal taken
             if taken is None:
-                self._check_fast_open()
+                self.check_fast_open()
                 taken = self._open(address, now, fast=True, data=octets)
                 if not waits:
                     if taken:
@@ -109,33 +107,33 @@ class StreamEndpoint(Endpoint):
 
         return attempt
 
-    def _check_fast_open(self) -> None:
+    def check_fast_open(self) -> None:
         allowed = FastOpenMode.CLIENT | FastOpenMode.CLIENT_WITHOUT_COOKIE
-        if not self._stack.config.fast_open & allowed:
+        if not self.stack.config.fast_open & allowed:
             raise os_error(EOPNOTSUPP, "this stack's fast_open setting does not allow clients to use TCP Fast Open")
 
     def _open(self, address: Address, now: Ns, *, fast: bool, data: memoryview | None = None) -> int:
         """Connect; without `data` a fast SYN waits for some. The octets of `data` that were taken."""
         self._check_open()
-        if self._listening is not None:
+        if self.listening is not None:
             raise os_error(EISCONN, "the socket listens")
-        if self._flow is not None:
-            opening = self._flow.connection.opening and not self._flow.connection.deferred
+        if self.flow is not None:
+            opening = self.flow.connection.opening and not self.flow.connection.deferred
             raise os_error(EALREADY if opening else EISCONN, "a socket connects once; make a new one")
         remote, port = self._octets(address[0]), check_port(address[1])
         source, local_port = (self._binding.address, self._binding.port) if self._binding else (self._any, None)
         if remote and ip_address(remote).is_multicast:
             raise os_error(ENETUNREACH, f"{address_text(remote)} is a group; TCP connects to one host")
-        target = remote or self._stack.loopback(source)
-        path = self._stack.network.path(target, source or None, route=self._settings.route)
+        target = remote or self.stack.loopback(source)
+        path = self.stack.network.path(target, source or None, route=self.settings.route)
         fast_open = None
         if fast:
-            fast_open = self._stack.fast_open.active(path, port, now, cookieless=self._settings.cookieless)
+            fast_open = self.stack.fast_open.active(path, port, now, cookieless=self.settings.cookieless)
         if fast_open is None or not fast_open.mss:
             data = None
         elif data is None:
             fast_open.waits = True
-        self._adopt(self._stack.tcp.open(path, local_port, port, self._settings, now, fast_open, data or b""))
+        self._adopt(self.stack.tcp.open(path, local_port, port, self.settings, now, fast_open, data or b""))
         return self.unsent if data is not None else 0
 
     def try_connected(self, now: Ns) -> bool | None:
@@ -151,40 +149,40 @@ class StreamEndpoint(Endpoint):
     def listen(self, backlog: int, now: Ns) -> None:
         """Raises EINVAL (connected), EADDRINUSE. Binds to an ephemeral port if unbound."""
         self._check_open()
-        if self._flow is not None:
+        if self.flow is not None:
             raise os_error(EINVAL, "the socket is connected; a listener must be a socket of its own")
         if self._binding is None:
             self.bind(("", 0), now)
         binding = self._binding
         assert binding is not None
-        if self._listening is None:
-            self._listening = self._stack.tcp.listen(
-                binding.address, binding.port, max(backlog, 0), self._settings, self._advance
+        if self.listening is None:
+            self.listening = self.stack.tcp.listen(
+                binding.address, binding.port, max(backlog, 0), self.settings, self._advance
             )
             binding.listening = True
-            self._listening.queues.fast_opens.limit = self.option(options.FASTOPEN)
+            self.listening.queues.fast_opens.limit = self.option(options.FASTOPEN)
         else:
-            self._listening.queues.backlog = min(max(backlog, 0), self._stack.config.max_backlog)
+            self.listening.queues.backlog = min(max(backlog, 0), self.stack.config.max_backlog)
 
     def try_accept(self, now: Ns) -> "StreamEndpoint | None":
         """The oldest finished connection, or None. Raises EINVAL when the socket does not listen."""
         self._check_open()
-        if self._listening is None:
+        if self.listening is None:
             raise os_error(EINVAL, "the socket does not listen")
         if self._pending_error is not None:
             raise self._pending_error
-        flow = self._listening.queues.accept()
+        flow = self.listening.queues.accept()
         if flow is None:
             return None
-        child = StreamEndpoint(self._stack, flow)
-        child._settings = self._settings
+        child = StreamEndpoint(self.stack, flow)
+        child.settings = self.settings
         child._any = self._any
         child._options = dict(self._options)
         child._ip_options = self._ip_options
         return child
 
     def _adopt(self, flow: Flow) -> None:
-        self._flow = flow
+        self.flow = flow
         flow.on_progress = self._advance
 
     # --- data
@@ -204,12 +202,12 @@ class StreamEndpoint(Endpoint):
         if connection.readable:
             if self._read_shut:
                 connection.recv(connection.readable, now)
-                self._stack.tcp.after_read(flow, now)
+                self.stack.tcp.after_read(flow, now)
                 return b""
             if flags & PEEK:
                 return connection.peek(size)
             data = connection.recv(size, now)
-            self._stack.tcp.after_read(flow, now)
+            self.stack.tcp.after_read(flow, now)
             return data
         return None if self._nothing_to_read(flow) else b""
 
@@ -219,7 +217,7 @@ class StreamEndpoint(Endpoint):
         connection = flow.connection
         if connection.readable and not self._read_shut and not flags & (PEEK | URGENT) and not connection.marked:
             count = connection.recv_into(view, now)
-            self._stack.tcp.after_read(flow, now)
+            self.stack.tcp.after_read(flow, now)
             return count
         data = self.try_recv(view.nbytes, now, flags)
         if data is None:
@@ -279,10 +277,10 @@ class StreamEndpoint(Endpoint):
             raise error or os_error(EPIPE, "nothing can be sent on this connection any more")
         if not connection.writable:
             return None
-        room = self._stack.tcp.send_room(flow)
+        room = self.stack.tcp.accounts.send_room(flow)
         taken = connection.send(data, now, urgent=bool(flags & URGENT), more=bool(flags & MORE), most=room)
         if taken or not room:  # when there is none, others give way
-            self._stack.tcp.push(flow, now)
+            self.stack.tcp.push(flow, now)
         return taken or (None if memoryview(data).nbytes else 0)
 
     @property
@@ -299,11 +297,11 @@ class StreamEndpoint(Endpoint):
     @property
     @override
     def readable(self) -> bool:
-        if self._listening is not None:
-            return self._listening.queues.has_ready
-        if self._flow is None:
+        if self.listening is not None:
+            return self.listening.queues.has_ready
+        if self.flow is None:
             return True
-        connection = self._flow.connection
+        connection = self.flow.connection
         if connection.opening:
             return False
         if connection.eof or self._read_shut or connection.state is State.CLOSED:
@@ -316,23 +314,23 @@ class StreamEndpoint(Endpoint):
     @property
     @override
     def writable(self) -> bool:
-        if self._flow is None:
-            return self._listening is None
-        connection = self._flow.connection
+        if self.flow is None:
+            return self.listening is None
+        connection = self.flow.connection
         if not connection.send_space:
             return connection.writable
-        return connection.writable and self._stack.tcp.send_room(self._flow) > 0
+        return connection.writable and self.stack.tcp.accounts.send_room(self.flow) > 0
 
     @property
     def state(self) -> State:
-        if self._flow is not None:
-            return self._flow.connection.state
-        return State.LISTEN if self._listening is not None else State.CLOSED
+        if self.flow is not None:
+            return self.flow.connection.state
+        return State.LISTEN if self.listening is not None else State.CLOSED
 
     @property
     def unsent(self) -> int:
         """Octets, FIN included, that the peer has not acknowledged."""
-        return self._flow.connection.unacknowledged if self._flow is not None else 0
+        return self.flow.connection.unacknowledged if self.flow is not None else 0
 
     def info(self) -> TCPInfo:
         """Raises ENOTCONN."""
@@ -353,34 +351,34 @@ class StreamEndpoint(Endpoint):
         if how in (SHUT_WR, SHUT_RDWR) and not self._write_shut:
             self._write_shut = True
             connection.shutdown(now)
-            self._stack.tcp.push(flow, now)
+            self.stack.tcp.push(flow, now)
         self._advance(now)
 
     def abort(self, now: Ns) -> None:
         """Reset the connection (RFC 9293, section 3.10.5) and close the socket."""
-        if self._flow is not None:
-            self._flow.connection.abort(now)
+        if self.flow is not None:
+            self.flow.connection.abort(now)
         self.close(now)
 
     @override
     def _release(self, now: Ns) -> None:
-        if self._listening is not None:
-            self._stack.tcp.unlisten(self._listening, now)
+        if self.listening is not None:
+            self.stack.tcp.unlisten(self.listening, now)
         if self._binding is not None:
-            self._stack.unbind_tcp(self._binding)
-        if self._flow is not None:
+            self.stack.unbind_tcp(self._binding)
+        if self.flow is not None:
             if self.option(options.LINGER) == 0:
-                self._flow.connection.abort(now)
+                self.flow.connection.abort(now)
             else:
-                self._flow.connection.close(now)
-            self._stack.tcp.detach(self._flow, now)
+                self.flow.connection.close(now)
+            self.stack.tcp.detach(self.flow, now)
 
     @override
     def take_error(self) -> OSError | None:
         """The pending error, once."""
-        if self._flow is not None and self._flow.connection.error is not None and not self._error_told:
+        if self.flow is not None and self.flow.connection.error is not None and not self._error_told:
             self._error_told = True
-            return self._flow.connection.error
+            return self.flow.connection.error
         return super().take_error()
 
     # --- names and options
@@ -388,8 +386,8 @@ class StreamEndpoint(Endpoint):
     @override
     def getsockname(self) -> tuple[str, int]:
         self._check_open()
-        if self._flow is not None:
-            address, port = self._flow.local
+        if self.flow is not None:
+            address, port = self.flow.local
             return address_text(address), port
         if self._binding is not None:
             return address_text(self._binding.address), self._binding.port
@@ -407,119 +405,52 @@ class StreamEndpoint(Endpoint):
     def setsockopt(self, level: int, name: int, value: int | bytes) -> None:
         """As every socket's; TCP_CONGESTION takes the name of a registered congestion control as bytes, and raises
         ENOENT when there is none. TCP_INFO can only be read."""
-        if (level, name) != options.CONGESTION:
+        option = OCTET_OPTIONS.get((level, name))
+        if option is None or option.set is None:
             super().setsockopt(level, name, value)
-            return
-        self._check_open()
-        try:
-            tcp = evolve(self._settings.tcp, congestion=options.decode_name(value))
-        except ValueError as error:
-            raise os_error(ENOENT, str(error)) from None
-        self._change(evolve(self._settings, tcp=tcp))
+        else:
+            self._check_open()
+            option.set(self, value)
 
     @override
     def getsockopt(self, level: int, name: int, buflen: int = 0) -> int | bytes:
-        if (level, name) == options.CONGESTION:
-            self._check_open()
-            return options.encode_name(self._settings.tcp.congestion, buflen)
-        if (level, name) == options.INFO:
-            self._check_open()
-            return options.encode_octets(self._linux_info(), buflen)
-        return super().getsockopt(level, name, buflen)
-
-    def _linux_info(self) -> bytes:
-        """`struct tcp_info`; of a socket without a connection only the state."""
-        if self._flow is None:
-            return tcp_info(self.state)
-        return tcp_info(self.state, self._flow.connection.info(), self._flow.path.mtu, self._stack.now)
+        option = OCTET_OPTIONS.get((level, name))
+        if option is None:
+            return super().getsockopt(level, name, buflen)
+        self._check_open()
+        return option.get(self, buflen)
 
     @override
     def _set_option(self, key: OptionKey, value: int) -> None:
-        if key == options.TTL:
-            self._change(evolve(self._settings, ttl=value))
-        elif key == options.TOS:
-            self._change(evolve(self._settings, tos=value))
-        elif key == options.FASTOPEN_NO_COOKIE:
-            self._change(evolve(self._settings, cookieless=bool(value)))
-        elif key in (options.FASTOPEN, options.FASTOPEN_CONNECT):
-            self._set_fast_open(key, value)
-        elif key == options.DEFER_ACCEPT:
-            self._change(evolve(self._settings, defer_accept=deferral(value)))
-        elif key == options.QUICKACK:
-            self._set_quick(bool(value))
-        elif key in SETTINGS:
-            self._change(
-                evolve(self._settings, tcp=SETTINGS[key].apply(self._settings.tcp, value, self._stack.config.tcp))
-            )
-        else:
+        option = STREAM_OPTIONS.get(key)
+        if option is None:
             super()._set_option(key, value)
-
-    def _set_fast_open(self, key: OptionKey, value: int) -> None:
-        """Raises EINVAL on a socket that has, or had, a connection, and as `opening_send`."""
-        if self._flow is not None:
-            raise os_error(EINVAL, "TCP Fast Open must be asked for before the connection")
-        if key == options.FASTOPEN_CONNECT:
-            self._check_fast_open()
-            if self._listening is not None:
-                raise os_error(EINVAL, "a listener does not connect")
         else:
-            value = min(value, self._stack.config.max_backlog)
-            if self._listening is not None:
-                self._listening.queues.fast_opens.limit = value
-        super()._set_option(key, value)
+            option.set(self, value)
 
     @override
     def _get_option(self, key: OptionKey) -> int:
-        if key == options.TTL:
-            return self._settings.ttl
-        if key == options.TOS:
-            return self._settings.tos
-        if key == options.FASTOPEN_NO_COOKIE:
-            return int(self._settings.cookieless)
-        if key == options.DEFER_ACCEPT:
-            return self._settings.defer_accept
-        if key == options.QUICKACK:
-            return int(self._is_quick())
-        if key == options.MAXSEG:
-            return self._segment_size()
-        return SETTINGS[key].read(self._settings.tcp) if key in SETTINGS else super()._get_option(key)
-
-    def _segment_size(self) -> int:
-        """TCP_MAXSEG: of an open connection what it sends, before that what it will announce, if that is known."""
-        if self._flow is not None and self.state not in (State.CLOSED, State.LISTEN):
-            return self._flow.connection.snd_mss
-        return self._settings.tcp.max_segment or DEFAULT_MSS[4]
-
-    def _is_quick(self) -> bool:
-        if self._flow is not None:
-            return self._flow.connection.quick
-        return self._settings.tcp.quick_acks > 0 if self._settings.quick is None else self._settings.quick
-
-    def _set_quick(self, quick: bool) -> None:
-        """TCP_QUICKACK: acknowledge at once, or wait for company, until the connection changes its mind."""
-        if self._flow is None:
-            self._change(evolve(self._settings, quick=quick))
-        else:
-            self._flow.connection.acknowledge_quickly(quick)
-            self._stack.tcp.push(self._flow, self._stack.now)
+        option = STREAM_OPTIONS.get(key)
+        return super()._get_option(key) if option is None else option.get(self)
 
     @override
     def _set_route(self, route: SourceRoute | None) -> None:
-        if self._flow is not None:
-            self._stack.tcp.reroute(self._flow, route)
-        self._change(evolve(self._settings, route=route))
+        if self.flow is not None:
+            self.stack.tcp.reroute(self.flow, route)
+        self.change(evolve(self.settings, route=route))
 
-    def _change(self, settings: Settings) -> None:
-        self._settings = settings
-        if self._listening is not None:
-            self._listening.settings = settings
-        if self._flow is not None:
-            self._flow.settings = settings
-            self._flow.connection.configure(settings.tcp, self._stack.now)
-            self._stack.tcp.push(self._flow, self._stack.now)
+    def change(self, settings: Settings) -> None:
+        """Take over `settings`, and so does what there is already: a listener, a connection."""
+        self.settings = settings
+        if self.listening is not None:
+            self.listening.settings = settings
+        if self.flow is not None:
+            self.flow.settings = settings
+            self.flow.connection.configure(settings.tcp, self.stack.now)
+            self.stack.tcp.push(self.flow, self.stack.now)
 
     def _need_flow(self) -> Flow:
         self._check_open()
-        if self._flow is None:
+        if self.flow is None:
             raise os_error(ENOTCONN, "the socket is not connected")
-        return self._flow
+        return self.flow

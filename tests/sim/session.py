@@ -15,11 +15,11 @@ from pystack.link.faults import FaultLink, Faults
 from pystack.link.memory import MemoryLink
 from pystack.net.config import NetConfig
 from pystack.sim.simulation import Simulation
+from pystack.stack.accounts import GUARANTEED
 from pystack.stack.config import StackConfig
 from pystack.stack.operation import Operation
 from pystack.stack.stack import Stack
 from pystack.stack.stream import StreamEndpoint
-from pystack.stack.tcp import GUARANTEED
 from pystack.transport.tcp.config import TCPConfig
 from pystack.transport.tcp.isn import ISNGenerator
 from pystack.units import MS, SECOND, Ns
@@ -213,7 +213,7 @@ class Session:
         scenario = self.scenario
         stack = self.sim.stack(StackConfig(net=PATIENT, tcp=config, memory_limit=scenario.memory_limit))
         if scenario.iss is not None:
-            stack.tcp.numbers = Numbers(scenario.iss)
+            stack.tcp.connections.numbers = Numbers(scenario.iss)
         *addresses, prefix = ADDRESSES[scenario.version]
         stack.add_interface(link, f"{addresses[place]}/{prefix}")
         return stack

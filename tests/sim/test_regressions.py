@@ -236,7 +236,7 @@ def test_selective_acknowledgements_tell_the_truth(seed: int) -> None:
     bad = Faults(loss=0.05, reorder=0.1, duplicate=0.05 * (seed % 2), delay=5 * MS, jitter=2 * MS)
     receiver = Receiver()
     a, b = sim.stack(), sim.stack()
-    b.tcp.numbers = a.tcp.numbers = Numbers(1000)
+    b.tcp.connections.numbers = a.tcp.connections.numbers = Numbers(1000)
     a.add_interface(FaultLink(near, seed=seed, outbound=bad, inbound=Faults(delay=5 * MS)), f"{PEER}/24")
     b.add_interface(CaptureLink(far, receiver), f"{HOST}/24")
     flow = BulkFlow(sim, a, b, HOST, 7)

@@ -91,7 +91,7 @@ class Besieged:
     def check_caps(self) -> None:
         stack = self.host
         assert len(stack.tcp.flows) <= FEW.connection_limit
-        assert len(stack.tcp._lingering) <= FEW.time_wait_limit
+        assert len(stack.tcp.connections.lingering) <= FEW.time_wait_limit
         assert stack.memory.used <= FEW.memory_limit + 70_000
         assert len(stack.network._paths._cache) <= FEW.net.path_limit
         for interface in stack.interfaces:

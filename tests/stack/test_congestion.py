@@ -45,8 +45,8 @@ def careful() -> Iterator[str]:
 
 
 def control(endpoint: StreamEndpoint) -> CongestionControl:
-    assert endpoint._flow is not None
-    return endpoint._flow.connection.congestion
+    assert endpoint.flow is not None
+    return endpoint.flow.connection.congestion
 
 
 def chosen(endpoint: StreamEndpoint) -> bytes:

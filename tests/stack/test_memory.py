@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 
 from pystack.link.base import Medium
+from pystack.stack.accounts import GUARANTEED
 from pystack.stack.config import StackConfig
 from pystack.stack.memory import MemoryBudget
-from pystack.stack.tcp import GUARANTEED
 from pystack.transport.tcp.config import TCPConfig
 from pystack.transport.tcp.segment import ACK, Segment
 from pystack.transport.tcp.sendbuffer import PIECE_COST
@@ -159,7 +159,7 @@ def test_the_oldest_orphan_goes_first() -> None:
     for client in clients[:2]:
         client.try_send(bytes(1000), pair.now)
         client.close(pair.now)
-    orphans = list(pair.a.tcp._orphans)
+    orphans = list(pair.a.tcp.accounts._orphans)
     pair.a.memory.used += 1_000_000
     clients[2].try_send(b"x", pair.now)
     pair.a.poll(pair.now)

@@ -196,7 +196,7 @@ def test_half_open_connections_are_capped_and_end(pair: Pair) -> None:
     a, path = pair.a, pair.a.network.path(ip_address(pair.host_b).packed)
     for port in range(limit + 50):
         flow = a.tcp.open(path, 1024 + port, 80, Settings(a.config.tcp), pair.now)
-        a.tcp._remove(flow)  # a client that sends SYN and forgets it, and whose RST is lost
+        a.tcp.connections.remove(flow)  # a client that sends SYN and forgets it, and whose RST is lost
         pair.b.poll(pair.now)
     assert len(pair.b.tcp.flows) <= limit
     assert pair.b.counters["tcp.half_open_full"] > 0

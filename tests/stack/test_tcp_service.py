@@ -219,7 +219,7 @@ def make_lingering(pair: Pair) -> tuple[StreamEndpoint, int]:
     client.close(pair.now)
     pair.run(0.01)
     assert pair.b.tcp.flows == []
-    assert len(pair.b.tcp._lingering) == 1
+    assert len(pair.b.tcp.connections.lingering) == 1
     return server, port
 
 
@@ -233,7 +233,7 @@ def test_time_wait_is_a_record_that_a_new_syn_may_replace(pair: Pair) -> None:
     assert pair.sim.wait(again.submit(again.try_connected, 500 * MS, pair.now))
     pair.send_all(again, b"fresh")
     assert pair.recv(pair.accept(server)) == b"fresh"
-    assert pair.b.tcp._lingering == {}
+    assert pair.b.tcp.connections.lingering == {}
 
 
 def test_time_wait_records_are_capped_oldest_first() -> None:
@@ -245,10 +245,10 @@ def test_time_wait_records_are_capped_oldest_first() -> None:
         pair.run(0.01)
         client.close(pair.now)
         pair.run(0.01)
-    assert len(pair.b.tcp._lingering) == 3
+    assert len(pair.b.tcp.connections.lingering) == 3
     assert pair.b.counters["tcp.time_wait_evicted"] == 2
     pair.sim.run()
-    assert pair.b.tcp._lingering == {}
+    assert pair.b.tcp.connections.lingering == {}
     assert pair.b.next_deadline() is None
 
 
@@ -394,5 +394,5 @@ def test_time_wait_is_kept_when_the_syn_that_could_end_it_is_refused(pair: Pair)
     again.bind(("", port), pair.now)
     again.connect((pair.host_b, 80), pair.now)
     pair.run(0.1)
-    assert len(pair.b.tcp._lingering) == 1
+    assert len(pair.b.tcp.connections.lingering) == 1
     server.close(pair.now)
