@@ -16,7 +16,7 @@ from pystack.stack.stack import Stack
 from pystack.stack.stream import StreamEndpoint
 from pystack.units import Ns
 
-__all__ = ["Cable", "Counted", "connected"]
+__all__ = ["FAR", "PORT", "TICK", "Cable", "Counted", "connected", "listening"]
 
 NEAR, FAR = "192.0.2.1", "192.0.2.2"
 PORT = 80
@@ -91,11 +91,17 @@ def stack_on(link: Link, address: str) -> Stack:
     return stack
 
 
-def connected(cable: Cable, count: int) -> list[tuple[StreamEndpoint, StreamEndpoint]]:
-    """`count` connections: the client's end and the server's."""
+def listening(cable: Cable) -> StreamEndpoint:
+    """The server's listener."""
     listener = cable.server.stream()
     listener.bind(("", PORT), cable.now)
     listener.listen(128, cable.now)
+    return listener
+
+
+def connected(cable: Cable, count: int) -> list[tuple[StreamEndpoint, StreamEndpoint]]:
+    """`count` connections: the client's end and the server's."""
+    listener = listening(cable)
     pairs = []
     for _ in range(count):
         client = cable.client.stream()

@@ -1,7 +1,8 @@
-"""What one frame costs in Python, counted instead of timed: bytecodes executed, Python functions entered, C functions
-called. The counts are the same on every machine, so that a change shows what it bought.
+"""What a frame and a connection cost in Python, counted instead of timed: bytecodes executed, Python functions
+entered, C functions called. The counts are the same on every machine, so that a change shows what it bought.
 
-One connection, in bulk, over a memory cable in virtual time; the sender's stack and the receiver's are counted apart.
+Over a memory cable in virtual time. A frame: one connection, in bulk; the sender's stack and the receiver's are counted
+apart. A connection: the client's side of connect, one octet there and back, close, until only TIME-WAIT is left.
 `--at REVISION ...` counts earlier revisions of this repository too.
 """
 
@@ -12,13 +13,17 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from types import FrameType, TracebackType
-from typing import Any, Self, TypeAlias
+from typing import Any, Self, TypeAlias, TypeVar
 
-from _cable import TICK, Cable, connected
+from _cable import FAR, PORT, TICK, Cable, connected, listening
 from attrs import define, field
 from growth import reader, uploader
+
+from pystack.stack.stream import StreamEndpoint
+from pystack.units import Ns
 
 __all__ = ["header", "line"]
 
@@ -28,6 +33,7 @@ FRAMES = 1000
 READ = 256 << 10
 KINDS = ("bytecodes", "Python calls", "C calls")
 
+T = TypeVar("T")
 Trace: TypeAlias = Callable[[FrameType, str, Any], Any]
 
 
@@ -101,6 +107,66 @@ class Bulk:
         return cable.links[0].frames - before
 
 
+CONNECTIONS = 100
+"""So many are counted, after as many that are not."""
+
+
+@define
+class Churn:
+    """Connections that come and go, one after the other."""
+
+    cable: Cable
+    listener: StreamEndpoint
+
+    @classmethod
+    def begin(cls) -> Self:
+        cable = Cable.lay(offload=True)
+        churn = cls(cable, listening(cable))
+        for _ in range(CONNECTIONS):
+            churn.run(None)
+        return churn
+
+    def run(self, counter: Count | None) -> None:
+        """One connection; what the client does is counted."""
+        counted = counter or nullcontext()
+        with counted:
+            client = self.cable.client.stream()
+            client.connect((FAR, PORT), self.cable.now)
+        server = self.turns(counted, self.listener.try_accept)
+        self.turns(counted, client.try_connected)
+        with counted:
+            client.try_send(b"x", self.cable.now)
+        self.turns(counted, lambda now: server.try_recv(1, now))
+        server.try_send(b"x", self.cable.now)
+        self.turns(counted, lambda now: client.try_recv(1, now))
+        with counted:
+            client.close(self.cable.now)
+        self.turns(counted, lambda now: server.readable or None)
+        server.close(self.cable.now)
+        self.turns(counted, lambda now: not self.cable.client.tcp.flows or None)
+
+    def turns(self, counted: AbstractContextManager[object], attempt: Callable[[Ns], T | None]) -> T:
+        """Poll both until `attempt`, which is the user's and not counted, answers."""
+        cable = self.cable
+        while (answer := attempt(cable.now)) is None:
+            cable.now += TICK
+            cable.server.poll(cable.now)
+            with counted:
+                cable.client.poll(cable.now)
+        return answer
+
+
+def count_connection() -> Counter[str]:
+    total = Counter[str]()
+    for bytecode in (True, False):
+        churn = Churn.begin()
+        counter = Count(bytecode)
+        for _ in range(CONNECTIONS):
+            churn.run(counter)
+        total.update({kind: round(seen / CONNECTIONS) for kind, seen in counter.seen.items()})
+    return total
+
+
 def count(*, offload: bool) -> dict[str, Counter[str]]:
     """Per frame, at the sender and at the receiver, which also makes the ACKs."""
     totals = {"send": Counter[str](), "receive": Counter[str]()}
@@ -117,18 +183,15 @@ WORKS = (("wire frame", False), ("super-segment", True))
 
 
 def header() -> str:
-    """The head of a markdown table: what a frame takes, as bytecodes / Python calls / C calls."""
-    names = [f"{way} a {what}" for what, _ in WORKS for way in ("send", "receive")]
+    """The head of a markdown table: what each takes, as bytecodes / Python calls / C calls."""
+    names = [f"{way} a {what}" for what, _ in WORKS for way in ("send", "receive")] + ["open, use and close"]
     return "| revision | " + " | ".join(names) + " |\n" + "| --- " * (len(names) + 1) + "|"
 
 
 def line(name: str) -> str:
     """The counts of the pystack that is imported here."""
-    cells = [
-        " / ".join(f"{seen[kind]:,}" for kind in KINDS)
-        for _, offload in WORKS
-        for seen in count(offload=offload).values()
-    ]
+    counted = [seen for _, offload in WORKS for seen in count(offload=offload).values()]
+    cells = [" / ".join(f"{seen[kind]:,}" for kind in KINDS) for seen in (*counted, count_connection())]
     return f"| {name} | " + " | ".join(cells) + " |"
 
 
