@@ -4,6 +4,7 @@ nothing is left of them."""
 from collections import Counter
 from collections.abc import Callable
 from errno import EADDRINUSE
+from functools import partial
 
 from attrs import define, field
 
@@ -116,11 +117,11 @@ class Connections:
             self.make(path, local_port, remote_port, settings, iss, now),
             path,
             pseudo_sum(path.src, path.dst, TCP),
-            self.timers.alarm(lambda when: self.on_alarm(flow, when)),
             settings,
             path.mtu,
             super_segment(path),
         )
+        flow.alarm = self.timers.alarm(partial(self.on_alarm, flow))
         self.flows[key] = flow
         self.ports.occupy(local_port)
         return flow
@@ -147,10 +148,10 @@ class Connections:
         if len(self.lingering) >= self.config.time_wait_limit:
             self.counters["tcp.time_wait_evicted"] += 1
             self.forget(next(iter(self.lingering.values())))
-        alarm = self.timers.alarm(lambda _: self.forget(lingering))
-        lingering = Lingering(flow.key, record, flow.path, flow.pseudo, flow.settings, alarm)
+        lingering = Lingering(flow.key, record, flow.path, flow.pseudo, flow.settings)
         self.lingering[flow.key] = lingering
-        alarm.set(record.deadline)
+        lingering.alarm = self.timers.alarm(lambda _: self.forget(lingering))
+        lingering.alarm.set(record.deadline)
 
     def forget(self, lingering: Lingering) -> None:
         """Its TIME-WAIT is over."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from attrs import define, frozen
+from attrs import define, field, frozen
 
 from pystack.net.family import family_of
 from pystack.net.path import Path
@@ -65,12 +65,12 @@ class Flow:
     path: Path
     pseudo: int
     """Sum of the pseudo-header without its length."""
-    alarm: Alarm
     settings: Settings
     mtu: int
     """Octets of IP packet that the connection knows the path to take."""
-    tso: int = 0
+    tso: int
     """Octets of payload that the link takes in one super-segment; 0: it takes none."""
+    alarm: Alarm = field(init=False)
     passive: bool = False
     """It began with the peer's SYN: the way that its segments come is the way back."""
     listener: "ListeningPort | None" = None
@@ -124,7 +124,7 @@ class Lingering:
     path: Path
     pseudo: int
     settings: Settings
-    alarm: Alarm
+    alarm: Alarm = field(init=False)
 
     def may_reopen(self, listening: ListeningPort, syn: Segment) -> bool:
         """Whether `syn` may begin a connection of `listening` in its place."""

@@ -31,8 +31,10 @@ class Alarm:
             self._timers.enter(self, deadline)
 
     def cancel(self) -> None:
-        """Never ring again; the owner is gone. The heap lets go of it in amortised constant time."""
+        """Never ring again; the owner is gone, and nothing here keeps it alive. The heap lets go of the alarm in
+        amortised constant time."""
         self.deadline = None
+        self._callback = _nobody
         if self._entry is not None:
             self._timers.abandon()
 
@@ -93,3 +95,7 @@ class Timers:
         if alarm._entry == when:
             alarm._entry = None
         return alarm
+
+
+def _nobody(now: Ns) -> None:
+    """Whom a cancelled alarm would call."""

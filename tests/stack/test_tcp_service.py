@@ -1,7 +1,9 @@
 """What becomes of segments that belong to no living connection, of ICMP errors, and of connections without a user."""
 
 import errno
+import gc
 import socket
+import weakref
 from ipaddress import IPv4Address, IPv6Address
 from typing import Any
 
@@ -234,6 +236,26 @@ def test_time_wait_is_a_record_that_a_new_syn_may_replace(pair: Pair) -> None:
     pair.send_all(again, b"fresh")
     assert pair.recv(pair.accept(server)) == b"fresh"
     assert pair.b.tcp.connections.lingering == {}
+
+
+def test_a_connection_that_has_ended_leaves_nothing_to_the_collector(pair: Pair) -> None:
+    server = pair.listen()
+    gc.collect()
+    gc.disable()
+    try:
+        client, conn = pair.connect(), pair.accept(server)
+        living = [weakref.ref(each) for each in (client, conn, *pair.a.tcp.flows, *pair.b.tcp.flows)]
+        conn.close(pair.now)
+        pair.run(0.01)
+        client.close(pair.now)
+        pair.run(0.01)
+        (lingering,) = map(weakref.ref, pair.b.tcp.connections.lingering.values())
+        del client, conn
+        assert [each() for each in living] == [None] * 4
+        pair.sim.run()
+        assert lingering() is None
+    finally:
+        gc.enable()
 
 
 def test_time_wait_records_are_capped_oldest_first() -> None:
