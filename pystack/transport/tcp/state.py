@@ -22,6 +22,8 @@ class State(enum.Enum):
     LAST_ACK = "LAST-ACK"
     TIME_WAIT = "TIME-WAIT"
 
+    __hash__ = object.__hash__  # each is only one: `Enum` would hash the name, in Python
+
     def __str__(self) -> str:
         return self.value
 
@@ -41,6 +43,11 @@ class Got(enum.Enum):
     RST = "RST"
     TIMEOUT = "a timer ended the wait: R2, an unanswered probe, 2 MSL"
     UNREACHABLE = "a hard error from the path"
+
+    __hash__ = object.__hash__
+
+    def __str__(self) -> str:
+        return self.value
 
 
 _STEPS = {

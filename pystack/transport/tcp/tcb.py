@@ -287,9 +287,10 @@ class TransmissionControlBlock:
 
     def _move(self, got: Got) -> None:
         """Take the new state from the table."""
-        old, self.state = self.state, TRANSITIONS[self.state, got]
-        logger.debug("%s -> %s on %s: %r", old, self.state, got.value, self)
-        if self.state is State.CLOSED:
+        old = self.state
+        self.state = state = TRANSITIONS[old, got]
+        logger.debug("%s -> %s on %s: %r", old, state, got, self)
+        if state is State.CLOSED:
             self._release()
 
     def _fail(self, got: Got, error: OSError) -> None:
