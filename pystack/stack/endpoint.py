@@ -35,6 +35,8 @@ def address_octets(host: str | IPv4Address | IPv6Address) -> bytes:
     address (RFC 4291, section 2.5.5.2) the IPv4 address inside. Raises EINVAL for what is no literal."""
     if host == "":
         return ANY
+    if isinstance(host, IPv4Address):
+        return host.packed
     try:
         address = ip_address(host)
     except ValueError:

@@ -13,7 +13,6 @@ from errno import (
     EOPNOTSUPP,
     EPIPE,
 )
-from ipaddress import ip_address
 from socket import MSG_OOB, MSG_PEEK, SHUT_RD, SHUT_RDWR, SHUT_WR, SOCK_STREAM, SocketKind
 from typing import TYPE_CHECKING, ClassVar
 
@@ -21,6 +20,7 @@ from attrs import evolve
 from typing_extensions import Buffer, override
 
 from pystack.errors import os_error
+from pystack.net.family import family_of
 from pystack.net.sourceroute import SourceRoute
 from pystack.stack import options
 from pystack.stack.endpoint import Address, Endpoint, address_text, check_port
@@ -122,10 +122,10 @@ class StreamEndpoint(Endpoint):
             raise os_error(EALREADY if opening else EISCONN, "a socket connects once; make a new one")
         remote, port = self._octets(address[0]), check_port(address[1])
         source, local_port = (self._binding.address, self._binding.port) if self._binding else (self._any, None)
-        if remote and ip_address(remote).is_multicast:
-            raise os_error(ENETUNREACH, f"{address_text(remote)} is a group; TCP connects to one host")
         target = remote or self.stack.loopback(source)
         path = self.stack.network.path(target, source or None, route=self.settings.route)
+        if family_of(path.dst).is_group(path.dst):
+            raise os_error(ENETUNREACH, f"{address_text(path.dst)} is a group; TCP connects to one host")
         fast_open = None
         if fast:
             fast_open = self.stack.fast_open.active(path, port, now, cookieless=self.settings.cookieless)
