@@ -65,8 +65,8 @@ class Interface:
 
     @property
     def room(self) -> int:
-        """Frames that the queue still takes."""
-        return max(0, self.queue_limit - len(self._queue))
+        """Frames that the queue still takes; none, while some are left over that the link refused."""
+        return 0 if self._refused else max(0, self.queue_limit - len(self._queue))
 
     @property
     def unsent(self) -> bool:

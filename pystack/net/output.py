@@ -52,7 +52,7 @@ class Output:
             raise ValueError(f"a TTL or hop limit is 1 to 255, not {ttl}")
         ip_octets = path.header_octets
         total_length = ip_octets + len(header) + length
-        if self._mtus:
+        if self._mtus.learned:
             self._mtus.expire(path.dst, now)
         if total_length > path.mtu:
             _check_size(path, total_length, ip_octets + len(header), gso_size)

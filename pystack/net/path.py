@@ -35,7 +35,7 @@ class Path:
     """Who knows the link header for `next_hop`; None: `link_header` serves for every packet."""
     link_header: bytes
     generation: int
-    _path_mtus: PathMTUs
+    _mtus: PathMTUs
     route: SourceRoute | None = None
     """Where packets go before they go to `dst`."""
     link_length: int = field(init=False)
@@ -59,7 +59,8 @@ class Path:
     @property
     def mtu(self) -> int:
         """The current path MTU, octets of IP packet: the link's, or less when ICMP said so."""
-        return self._path_mtus.limit(self.dst, self.link_mtu)
+        mtus = self._mtus
+        return mtus.limit(self.dst, self.link_mtu) if mtus.learned else self.link_mtu
 
     def ip_header(self, protocol: int, total_length: int, ttl: int, tos: int) -> bytes:
         """The header of a datagram that is not to be fragmented."""

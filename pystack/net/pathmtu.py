@@ -23,7 +23,7 @@ def plateau_below(total_length: int) -> int:
 
 
 @frozen
-class _Learned:
+class Learned:
     mtu: int
     expires: Ns
 
@@ -33,21 +33,19 @@ class PathMTUs:
     """Path MTUs below that of the link, by destination. Only lowered by messages, raised by age alone."""
 
     config: NetConfig
-    _learned: dict[bytes, _Learned] = field(init=False, factory=dict)
-
-    def __len__(self) -> int:
-        return len(self._learned)
+    learned: dict[bytes, Learned] = field(init=False, factory=dict)
+    """Empty, as a rule: whoever sends packets looks first."""
 
     def limit(self, destination: bytes, link_mtu: int) -> int:
         """The largest packet for `destination`, octets of IP packet. Ageing is `expire`'s work."""
-        learned = self._learned.get(destination)
+        learned = self.learned.get(destination)
         return learned.mtu if learned is not None and learned.mtu < link_mtu else link_mtu
 
     def expire(self, destination: bytes, now: Ns) -> None:
         """Forget what is known of `destination` if it is too old."""
-        learned = self._learned.get(destination)
+        learned = self.learned.get(destination)
         if learned is not None and now >= learned.expires:
-            del self._learned[destination]
+            del self.learned[destination]
 
     def lower(self, destination: bytes, mtu: int, link_mtu: int, now: Ns) -> bool:
         """Take over a smaller path MTU. False: it is below the floor, or not smaller than what is known; the same
@@ -56,8 +54,8 @@ class PathMTUs:
         known = self.limit(destination, link_mtu)
         if not MIN_PATH_MTU[len(destination)] <= mtu <= known or mtu == link_mtu:
             return False
-        self._learned.pop(destination, None)  # so that the order of the dict is that of the age
-        if len(self._learned) >= self.config.path_mtu_limit:
-            del self._learned[next(iter(self._learned))]
-        self._learned[destination] = _Learned(mtu, now + self.config.path_mtu_age)
+        self.learned.pop(destination, None)  # so that the order of the dict is that of the age
+        if len(self.learned) >= self.config.path_mtu_limit:
+            del self.learned[next(iter(self.learned))]
+        self.learned[destination] = Learned(mtu, now + self.config.path_mtu_age)
         return mtu < known

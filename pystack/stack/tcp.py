@@ -112,8 +112,8 @@ class TCPService:
 
     def push(self, flow: Flow, now: Ns) -> None:
         """Let the user's call take effect: what may be sent is sent at once."""
-        while flow.path.interface.has_room:
-            self._transmitter.send_some(flow, now)
+        while room := flow.path.interface.room:
+            self._transmitter.send_some(flow, room, now)
             self.network.flush(now)
             if not flow.connection.has_output(now):
                 break
@@ -265,15 +265,17 @@ class TCPService:
         stalled: list[Flow] = []
         while ready and budget > 0:
             flow = ready.popleft()
-            if not flow.path.interface.has_room:
+            room = flow.path.interface.room
+            if not room:
                 stalled.append(flow)
                 continue
-            budget -= self._transmitter.send_some(flow, now)
+            budget -= self._transmitter.send_some(flow, room, now)
             if flow.connection.has_output(now):
                 ready.append(flow)
             else:
                 flow.queued = False
-                self._rest(flow, now)
+                if not flow.touched:  # those come to rest once they are done with
+                    self._rest(flow, now)
         ready.extend(stalled)
 
     def _rest(self, flow: Flow, now: Ns) -> None:

@@ -25,14 +25,15 @@ class Transmitter:
     network: Network
     counters: Counter[str]
 
-    def send_some(self, flow: Flow, now: Ns) -> int:
-        """What the connection sends in one turn, cut for the path as it is now. How many segments."""
-        path, connection, interface = flow.path, flow.connection, flow.path.interface
+    def send_some(self, flow: Flow, room: int, now: Ns) -> int:
+        """What the connection sends in one turn, cut for the path as it is now; its link has `room` for so many
+        segments. How many there were."""
+        path, connection = flow.path, flow.connection
         mtu = path.mtu
         if mtu != flow.mtu:
             flow.mtu = mtu
             fit_to_path(connection, path, now)
-        segments = connection.take_output(now, min(QUANTUM, interface.room), flow.tso)
+        segments = connection.take_output(now, min(QUANTUM, room), flow.tso)
         ports = (connection.local_port, connection.remote_port)
         for segment in segments:
             self.send(segment, path, flow.pseudo, ports, flow.settings, now)
@@ -41,19 +42,16 @@ class Transmitter:
     def send(
         self, segment: Segment, path: Path, pseudo: int, ports: tuple[int, int], settings: Settings, now: Ns
     ) -> None:
-        header = segment.header_bytes(*ports)
-        total = pseudo + len(header) + segment.length
-        if path.interface.capabilities.tx_checksum:
-            checksum = ones_sum_buffers((), total)
-            csum_offset: int | None = CHECKSUM_OFFSET
-        else:
-            checksum = 0xFFFF - ones_sum_buffers((header, *segment.payload), total)
+        header = segment.header_bytes(*ports, pseudo)
+        csum_offset: int | None = CHECKSUM_OFFSET
+        if not path.interface.capabilities.tx_checksum:
+            checksum = 0xFFFF - ones_sum_buffers((header, *segment.payload))
+            header = header[:CHECKSUM_OFFSET] + checksum.to_bytes(2, "big") + header[CHECKSUM_OFFSET + 2 :]
             csum_offset = None
-        sealed = header[:CHECKSUM_OFFSET] + checksum.to_bytes(2, "big") + header[CHECKSUM_OFFSET + 2 :]
         self.network.send(
             path,
             TCP,
-            sealed,
+            header,
             segment.payload,
             segment.length,
             now,

@@ -115,12 +115,17 @@ class Segment:
         """What the options of a SYN take, padding counted."""
         return len(pack_options(self._options()))
 
-    def header_bytes(self, src_port: int, dst_port: int) -> bytes:
-        """The TCP header with its options, checksum 0. MSS, window scale and SACK-permitted are for SYNs only."""
+    def header_bytes(self, src_port: int, dst_port: int, pseudo: int = 0) -> bytes:
+        """The TCP header with its options. MSS, window scale and SACK-permitted are for SYNs only.
+
+        The checksum field holds the folded sum of the pseudo-header, which is `pseudo` without its length, not
+        inverted: what a link that computes checksums expects. Without `pseudo` it is 0."""
         if self.flags & SYN or self.sack:
             options = pack_options(self._options())
-            word = TCP.size + len(options) << 10 | self.flags
-            return TCP.pack(src_port, dst_port, self.seq, self.ack, word, self.window, 0, self.urgent) + options
+            octets = TCP.size + len(options)
+            folded = pseudo and ((pseudo + octets + self.length) % 0xFFFF or 0xFFFF)
+            word = octets << 10 | self.flags
+            return TCP.pack(src_port, dst_port, self.seq, self.ack, word, self.window, folded, self.urgent) + options
         if self.ts_val is not None:
             return _STAMPED.pack(
                 src_port,
@@ -129,14 +134,15 @@ class Segment:
                 self.ack,
                 _STAMPED_OFFSET | self.flags,
                 self.window,
-                0,
+                pseudo and ((pseudo + _STAMPED.size + self.length) % 0xFFFF or 0xFFFF),
                 self.urgent,
                 _STAMPS_PREFIX,
                 self.ts_val,
                 self.ts_ecr,
             )
+        folded = pseudo and ((pseudo + TCP.size + self.length) % 0xFFFF or 0xFFFF)
         word = TCP.size << 10 | self.flags
-        return TCP.pack(src_port, dst_port, self.seq, self.ack, word, self.window, 0, self.urgent)
+        return TCP.pack(src_port, dst_port, self.seq, self.ack, word, self.window, folded, self.urgent)
 
     def _options(self) -> list[TCPOption]:
         """In Linux's order, each aligned by NOPs in front, but for the last one."""
