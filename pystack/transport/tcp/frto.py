@@ -17,17 +17,24 @@ class ForwardRto:
     segments leave instead of what is taken for lost, and what is acknowledged then was sent before the timeout, or was
     not."""
 
-    __slots__ = ("_point", "_step", "allowance")
+    __slots__ = ("_point", "_resent", "_step", "allowance")
 
     def __init__(self) -> None:
         self._step = 0
         self._point = 0
+        self._resent = 0
+        """Where what the timeout has resent ends."""
         self.allowance = 0
         """While it holds back what is lost: octets of new data that may leave."""
 
     @property
     def active(self) -> bool:
         return self._step > 0
+
+    @property
+    def waits(self) -> bool:
+        """Nothing has been acknowledged since the timeout: if it comes again, the algorithm starts again."""
+        return self._step == 2
 
     @property
     def holds_back(self) -> bool:
@@ -38,6 +45,12 @@ class ForwardRto:
         """Step 1: the timer expired."""
         self._step = 2
         self._point = nxt
+        self._resent = 0
+
+    def on_resent(self, end: int) -> None:
+        """Something up to `end` left again."""
+        if not self._resent:
+            self._resent = end
 
     def cancel(self) -> None:
         self._step = 0
@@ -60,7 +73,7 @@ class ForwardRto:
         if self._step == 2:
             if not advances:
                 return Verdict.UNDECIDED if selective else self._end(Verdict.GENUINE)
-            if una >= self._point or not may_send:
+            if una >= self._point or una < self._resent or not may_send:
                 return self._end(Verdict.GENUINE)
             self._step = 3
             self.allowance = 2 * mss

@@ -115,7 +115,7 @@ class LossRecovery(Output):
             undo.forget()
         congestion.on_timeout(board.in_flight + board.lost, self._retransmits == 1, now)
         self._ecn.on_reduced(self.snd_nxt)
-        if self.config.frto and (not begun or self._retransmits > 1):
+        if self.config.frto and (not begun or self._frto.waits):
             self._frto.begin(self.snd_nxt)
         else:
             self._frto.cancel()

@@ -182,6 +182,7 @@ class Output(TransmissionControlBlock):
     def _resend(self, out: list[Segment], again: Range, now: Ns) -> None:
         self._total_retransmits += 1
         self._undo.on_resent(1, now)
+        self._frto.on_resent(again.end)
         self._watchful = True
         if self._selective.reducing:
             self._selective.on_sent(again.end - again.start)

@@ -74,6 +74,48 @@ def test_blocks_before_the_acknowledgement_do_not_end_the_wait(wire: Script) -> 
 
 
 @pytest.mark.parametrize("sack", [True, False])
+def test_an_acknowledgement_of_half_of_what_was_resent_proves_nothing(wire: Script, sack: bool) -> None:
+    """Section 2.1 step 2 (a): a peer that acknowledges by halves could make any timeout look spurious."""
+    timed_out(wire, sack=sack)
+    wire.inject(ack=501)
+    assert sent(wire)[0][0] in (501, 1001)
+    wire.inject(ack=502)
+    assert wire.tcp.congestion.ssthresh == 5000
+    assert not wire.tcp.info().in_recovery
+    assert wire.tcp.congestion.cwnd <= 3000
+
+
+@pytest.mark.parametrize("sack", [True, False])
+def test_a_timeout_that_comes_again_starts_it_again(wire: Script, sack: bool) -> None:
+    """Section 2.1: from step 1."""
+    timed_out(wire, sack=sack)
+    wire.wait()
+    assert sent(wire) == full(1, 1001)
+    wire.inject(ack=1001)
+    assert sent(wire) == full(10_001, 12_001)
+
+
+@pytest.mark.parametrize("sack", [True, False])
+def test_a_timeout_during_fast_recovery_does_not_start_it_at_its_second_coming_either(wire: Script, sack: bool) -> None:
+    """Section 2.1 step 1: what fast recovery has resent may be what is acknowledged."""
+    wire.established(sack=sack, rtt=RTT, send_buffer=1 << 20, congestion="newreno")
+    wire.send(100_000)
+    assert sent(wire) == full(1, 10_001)
+    wire.advance(RTT)
+    if sack:
+        wire.inject(ack=1, sack=[(3001, 6001)])
+    else:
+        for _ in range(3):
+            wire.inject(ack=1)
+    assert (1, 1001) in sent(wire)
+    for _ in range(2):
+        wire.wait()
+        assert sent(wire)[0] == (1, 1001)
+    wire.inject(ack=1001)
+    assert sent(wire)[0] == (1001, 2001)
+
+
+@pytest.mark.parametrize("sack", [True, False])
 def test_without_new_data_what_is_lost_goes_at_once(wire: Script, sack: bool) -> None:
     """Step 2 (b), the recommended action."""
     timed_out(wire, sack=sack, more=0)
