@@ -17,11 +17,10 @@ class LossRecovery(Output):
     def _detect_losses(self, now: Ns) -> bool:
         """RFC 8985 section 6.2, steps 4 and 5. True: there are new ones."""
         board, rtt, rack = self._board, self._rtt, self._rack
-        phase = self._selective.phase
         window = rack.update(
             rtt.minimum or 0,
             rtt.srtt or 0,
-            recovering=phase is Phase.FAST or phase is Phase.LOSS,
+            recovering=self._selective.recovering,
             sacked_segments=board.sacked_segments,
         )
         return board.mark_lost(now - rack.rtt - window)
@@ -91,7 +90,7 @@ class LossRecovery(Output):
     def _on_loss_timer(self, now: Ns) -> None:
         """The reordering timer of RFC 8985 section 6.2, or the probe timer of section 7.3."""
         board, timers, selective = self._board, self._timers, self._selective
-        if board.sacked or selective.phase is not Phase.OPEN:
+        if board.sacked or selective.recovering:
             pipe = board.in_flight + board.lost
             if self._detect_losses(now):
                 self._on_losses(pipe, now)
@@ -108,7 +107,7 @@ class LossRecovery(Output):
         6.3, RFC 5682)."""
         board, selective, recovery, undo = self._board, self._selective, self._recovery, self._undo
         congestion, rtt = self.congestion, self._rtt
-        begun = selective.phase in (Phase.FAST, Phase.LOSS) or recovery.covers(self.snd_una)
+        begun = selective.recovering or recovery.covers(self.snd_una)
         if not begun:
             undo.begin(congestion.snapshot(), self.snd_una, self._flight(0), rtt.srtt, rtt.rttvar, timed_out=True)
         elif selective.phase is Phase.FAST or recovery.active:

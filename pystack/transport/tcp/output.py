@@ -20,7 +20,6 @@ _FIN_WAIT_1 = State.FIN_WAIT_1
 _URGENT_MAX = 0xFFFF
 _AHEAD = 64
 """Segments that wait in front of a turn's output at most before no more are added."""
-_OPEN = Phase.OPEN
 _FAST = Phase.FAST
 
 
@@ -222,7 +221,7 @@ class Output(TransmissionControlBlock):
         """RACK's reordering timer, or that of the tail loss probe where `probe` allows one (RFC 8985 section 8)."""
         board, timers, rack = self._board, self._timers, self._rack
         due = NEVER
-        if board.sacked or self._selective.phase is not _OPEN:
+        if board.sacked or self._selective.recovering:
             suspect = board.suspect
             if suspect is not None and suspect + rack.rtt + rack.value > now:
                 due = suspect + rack.rtt + rack.value

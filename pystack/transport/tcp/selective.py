@@ -37,6 +37,11 @@ class SelectiveRecovery:
         """PRR sets the window."""
         return self.phase is Phase.FAST or self.phase is Phase.REDUCING
 
+    @property
+    def recovering(self) -> bool:
+        """Something was taken for lost, and not all is acknowledged that was sent before."""
+        return self.phase is Phase.FAST or self.phase is Phase.LOSS
+
     def begin(self, phase: Phase, nxt: int, pipe: int, now: Ns) -> None:
         """FAST or REDUCING begins, and the congestion control has set `ssthresh`, or a smaller window still: marks take
         it below two segments. `pipe`: octets in the network."""

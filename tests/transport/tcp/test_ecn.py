@@ -341,3 +341,16 @@ def test_a_mark_on_a_window_probe_is_echoed(wire: Script) -> None:
     wire.sent.clear()
     wire.inject(data=1, seq=wire.peer_seq, ecn=CE)
     wire.expect(".E win 0")
+
+
+def test_a_tail_is_probed_while_marks_shrink_the_window(wire: Script) -> None:
+    """RFC 8985 section 7.2: only fast recovery, the timer's, and blocks beyond a gap keep a probe from being due."""
+    capable(wire, sack=True)
+    wire.send(12_000)
+    sent(wire)
+    wire.advance(RTT)
+    wire.inject(".E", ack=4001)
+    assert wire.tcp.info().phase == "CWR"
+    last = sent(wire)[-1]
+    assert wire.wait() < 250 * MS  # two round trips; the timeout is 300 ms
+    assert sent(wire) in ([last], [(last[1], last[1] + 1000)])
