@@ -244,6 +244,7 @@ class TCPConnection(Arrival):
                 self._output_due = True
             return
         self.congestion.on_smss(self.snd_mss)
+        self.congestion.initial_window = self._initial_window
         if self.snd_mss < before and self._board.longest > self.snd_mss:
             self._recovery.on_timeout(self.snd_nxt)
             if self._sack:

@@ -316,10 +316,13 @@ class TransmissionControlBlock:
         self._selective = SelectiveRecovery(self.congestion)
 
     def _new_congestion(self) -> CongestionControl:
-        smss = self.snd_mss
-        segments = self.config.initial_window
-        window = min(segments * smss, max(2 * smss, segments * _IW_MSS))  # RFC 6928 section 2
-        return CONGESTION_CONTROLS[self.config.congestion](smss, window)
+        return CONGESTION_CONTROLS[self.config.congestion](self.snd_mss, self._initial_window)
+
+    @property
+    def _initial_window(self) -> int:
+        """RFC 6928 section 2."""
+        smss, segments = self.snd_mss, self.config.initial_window
+        return min(segments * smss, max(2 * smss, segments * _IW_MSS))
 
     def _choose_mss(self) -> None:
         """Eff.snd.MSS (RFC 9293 section 3.7.1, RFC 6691): what the peer and the path take, less the options of every

@@ -62,10 +62,38 @@ def test_a_smaller_path_mtu_cuts_what_is_in_flight_anew(wire: Script) -> None:
     wire.expect("1:1001", "1001:2001")
     wire.tcp.on_path_mtu(600, wire.now)
     wire.expect("1:601", "601:1201", "1201:1801", "1801:2001")
-    assert wire.tcp.congestion.cwnd == 10_000  # no congestion
+    assert wire.tcp.congestion.cwnd == 6000  # ten segments still: RFC 5681 section 3.1
+    assert wire.tcp.info().ssthresh is None  # no congestion
     wire.inject(ack=2001)
     wire.send(1200)
     wire.expect("2001:2601", "2601:3201")
+
+
+def test_a_smaller_path_mtu_later_leaves_the_window_as_it_is(wire: Script) -> None:
+    """RFC 1191 section 6.4: what the path has carried it goes on to carry."""
+    wire.established(app_sends=20_000, send_buffer=1 << 20, congestion="newreno")
+    wire.sent.clear()
+    for _ in range(3):
+        wire.inject(ack=1)
+    wire.inject(ack=10_001)
+    wire.inject(ack=15_001)
+    before = wire.tcp.congestion.cwnd
+    wire.tcp.on_path_mtu(600, wire.now)
+    assert wire.tcp.congestion.cwnd == before
+
+
+def test_the_restart_window_has_as_many_segments_of_the_new_size(wire: Script) -> None:
+    """RFC 6928 section 2: ten; RFC 5681 section 4.1: no more than the initial window."""
+    wire.established(mss=1460, app_sends=14_600, send_buffer=1 << 20)
+    wire.inject()
+    wire.tcp.on_path_mtu(600, wire.now)
+    for _ in range(3):
+        wire.send(12_000)
+        wire.inject()
+    wire.advance(5 * SECOND)
+    wire.sent.clear()
+    wire.send(12_000)
+    assert len(wire.sent) == 10
 
 
 def test_small_segments_need_not_go_again_for_a_smaller_path_mtu(wire: Script) -> None:

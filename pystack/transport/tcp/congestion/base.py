@@ -66,7 +66,9 @@ class CongestionControl(ABC):
         self.cwnd = min(self.cwnd, self.initial_window)
 
     def on_smss(self, smss: int) -> None:
-        """The path takes segments of another size from now on."""
+        """The path takes segments of another size from now on. Before the first loss the window has no more of the
+        smaller ones than it had of the larger (RFC 5681 section 3.1)."""
+        if smss < self.smss and self.ssthresh == INFINITE:
+            self.cwnd = self.cwnd * smss // self.smss
         self.smss = smss
         self.cwnd = max(self.cwnd, smss)
-        self.initial_window = max(self.initial_window, smss)
