@@ -1,6 +1,7 @@
 """SEGMENT ARRIVES (RFC 9293 section 3.10.7), one method for each of its steps, in its order."""
 
 import errno
+import logging
 from typing import Final
 
 from typing_extensions import Buffer
@@ -18,6 +19,8 @@ from pystack.units import SECOND, Ns
 from pystack.wire.seq import before, unwrap, wrap
 
 __all__ = ["Arrival"]
+
+logger = logging.getLogger("pystack.tcp")
 
 _CLOSED: Final = State.CLOSED
 _LISTEN: Final = State.LISTEN
@@ -178,7 +181,10 @@ class Arrival(Acknowledgment):
         self._sack = self._sack and seg.sack_permitted
         self._learn_ecn(seg)
         if self._window_scaling:
-            self._snd_scale = min(seg.window_scale or 0, _MAX_SHIFT)  # RFC 7323 section 2.3
+            scale = seg.window_scale or 0
+            if scale > _MAX_SHIFT:  # RFC 7323 section 2.3
+                logger.info("window scale %d counts as %d: %r", scale, _MAX_SHIFT, self)
+            self._snd_scale = min(scale, _MAX_SHIFT)
             self._window.shift = self._window.wanted_shift
         self._choose_mss()
         self.snd_wnd = seg.window  # never scaled in a SYN
@@ -264,8 +270,10 @@ class Arrival(Acknowledgment):
         """Second: RST, hardened by RFC 5961 section 3.2."""
         if not seg.flags & RST:
             return True
-        if seq != self._receive.nxt:  # in the window, not exact: a blind guesser gets this far
+        if seq > self._receive.nxt:  # in the window, not exact: a blind guesser gets this far
             self._challenge_ack(now)
+        elif seq < self._receive.nxt:  # only its text reaches into the window
+            return False
         elif self.state is _SYN_RECEIVED and self._active:
             self._fail(Got.RST, os_error(errno.ECONNREFUSED, "the peer gave up a simultaneous open"))
         else:

@@ -1,6 +1,7 @@
 """Opening a connection: RFC 9293 sections 3.5 and 3.10.7.1 to 3.10.7.3, options of the SYN."""
 
 import errno
+import logging
 
 import pytest
 
@@ -288,6 +289,19 @@ def test_a_passive_side_accepts_both(wire: Script) -> None:
     wire.inject(".", win=1000)
     info = wire.tcp.info()
     assert (info.snd_scale, info.rcv_scale, info.snd_wnd, info.snd_mss) == (3, 8, 8000, 988)
+
+
+def test_a_shift_above_14_is_logged(wire: Script, caplog: pytest.LogCaptureFixture) -> None:
+    """RFC 7323 section 2.3."""
+    with caplog.at_level(logging.INFO, "pystack.tcp"):
+        wire.make()
+        wire.tcp.listen()
+        wire.inject("S", mss=1000, wscale=14)
+        assert not caplog.messages
+        wire.make()
+        wire.tcp.listen()
+        wire.inject("S", mss=1000, wscale=15)
+    assert len(caplog.messages) == 1
 
 
 def test_a_shift_above_14_counts_as_14(wire: Script) -> None:

@@ -134,6 +134,17 @@ def test_reset_at_the_right_edge_is_outside(wire: Script) -> None:
     wire.expect_nothing()
 
 
+def test_a_reset_before_the_window_is_dropped_even_with_text_that_reaches_into_it(wire: Script) -> None:
+    """RFC 5961 section 3.2: its sequence number decides."""
+    wire.established()
+    wire.inject(data=100)
+    wire.advance(SECOND)
+    wire.sent.clear()
+    wire.inject("R", seq=51, data=100)
+    wire.expect_nothing()
+    assert wire.tcp.state is State.ESTABLISHED
+
+
 @pytest.mark.parametrize("offset", [-1000, -1, 0, 1, 1000, 1_000_000])
 @pytest.mark.parametrize("flags", ["S", "S."])
 def test_syn_is_challenged_wherever_it_is(wire: Script, offset: int, flags: str) -> None:
