@@ -45,11 +45,16 @@ class Simulation:
         """
         deadline = self._settle()
         if deadline is None or (until is not None and deadline > until):
-            self.now = self.now if until is None else max(self.now, until)
+            self._move_to(self.now if until is None else max(self.now, until))
             return False
-        self.now = deadline
+        self._move_to(deadline)
         self._settle()
         return True
+
+    def _move_to(self, now: Ns) -> None:
+        self.now = now
+        for stack in self._stacks:
+            stack.now = now
 
     def _settle(self) -> Ns | None:
         """Let everything happen that is due at this instant. When the next thing will be, as `next_deadline`."""

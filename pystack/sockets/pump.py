@@ -357,6 +357,7 @@ class Pump:
     def _guarded(self, function: Callable[[Ns], T], now: Ns, *, ordinary: tuple[type[Exception], ...] = ORDINARY) -> T:
         """`function(now)`; what cuts it in the middle ends the Host."""
         outer, self._busy = self._busy, True
+        self._stack.now = now
         try:
             return function(now)
         except ordinary:

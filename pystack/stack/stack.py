@@ -58,7 +58,8 @@ class Stack:
         self.timers = Timers()
         self.memory = MemoryBudget(self.config.memory_limit)
         self.now: Ns = 0
-        """When something last happened."""
+        """The present, as far as it was told: `poll` sets it, and so may whoever calls anything between two polls, for
+        the calls that are not given the time."""
         self.network = Network(
             rng=rng,
             entropy=entropy,

@@ -65,6 +65,7 @@ class StillStack:
         self.on_poll: Callable[[], None] = lambda: None
         self.calls: list[str] = []
         self.unfinished = False
+        self.now = 0
 
     def poll(self, now: int, budget: int = 64) -> bool:
         self.pollers.append(threading.get_ident())

@@ -202,6 +202,14 @@ def test_many_callers_at_once_all_get_their_answers(start: Start) -> None:
     assert [each.result(PATIENCE) for each in waiting] == [str(number) for number in range(20)]
 
 
+def test_a_call_tells_the_stack_what_time_it_is(start: Start) -> None:
+    stack = StillStack()
+    pump = start(stack)
+    for _ in range(2):
+        now, told = pump.call(lambda now: (now, stack.now))
+        assert told == now
+
+
 def test_a_call_that_brings_an_alarm_forward_shortens_the_sleep(start: Start, naps: Naps) -> None:
     stack = StillStack()
     pump = start(stack)

@@ -43,6 +43,14 @@ def test_tcp_info_of_what_was_sent_since_the_last_poll(lone: Lone) -> None:
     assert struct.unpack_from("=I", raw, 44) == (0,)  # last data sent, ms ago
 
 
+def test_ages_in_tcp_info_grow_while_nothing_happens(lone: Lone) -> None:
+    conn = lone.establish()
+    lone.run(5)
+    raw = conn.getsockopt(*INFO, 240)
+    assert isinstance(raw, bytes)
+    assert struct.unpack_from("=I", raw, 56) == (5000,)  # last ACK received, ms ago
+
+
 def test_tcp_info_without_a_connection_is_the_state(lone: Lone) -> None:
     fresh, server = lone.stack.stream(), lone.listen()
     for sock, state in ((fresh, 7), (server, 10)):
