@@ -64,6 +64,19 @@ class Endpoint(ABC):
     Every method must be called under whatever lock guards the stack, with the `now` of that moment.
     """
 
+    __slots__ = (
+        "__weakref__",
+        "_alarm",
+        "_any",
+        "_binding",
+        "_ip_options",
+        "_operations",
+        "_options",
+        "_pending_error",
+        "closed",
+        "stack",
+    )
+
     type: ClassVar[SocketKind]
     defaults: ClassVar[Mapping[OptionKey, int]]
     """Every option that this kind of socket remembers, with its default."""

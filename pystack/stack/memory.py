@@ -10,8 +10,8 @@ class MemoryBudget:
     """Counts what buffers and queues really cost: octets plus 128 for each stored piece.
 
     As `used` approaches `limit`, in this order: buffers stop growing, data out of order is dropped, SYNs are refused,
-    connections without a user are reset, no more is taken from users who send, and what arrives for connections that
-    hold something is dropped before it is acknowledged. What has been acknowledged is never dropped.
+    connections without a user are reset, no more is taken from users who send, and text that arrives for connections
+    that hold something is dropped before it is acknowledged. What has been acknowledged is never dropped.
     """
 
     limit: int

@@ -45,6 +45,8 @@ MORE = int(getattr(socket, "MSG_MORE", 0x8000))
 class StreamEndpoint(Endpoint):
     """One TCP socket. `Flow` is its connection, once it has one."""
 
+    __slots__ = ("_error_told", "_read_shut", "_urgent_read", "_write_shut", "flow", "listening", "settings")
+
     type: ClassVar[SocketKind] = SOCK_STREAM
     defaults: ClassVar[dict[OptionKey, int]] = {
         options.REUSEADDR: 0,
@@ -58,7 +60,7 @@ class StreamEndpoint(Endpoint):
         super().__init__(stack, version)
         self.flow: Flow | None = None
         self.listening: ListeningPort | None = None
-        self.settings = Settings(stack.config.tcp)
+        self.settings = stack.tcp.plain
         self._read_shut = False
         self._write_shut = False
         self._error_told = False

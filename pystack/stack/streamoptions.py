@@ -58,7 +58,7 @@ def _of_tcp(apply: Callable[[TCPConfig, int, TCPConfig], TCPConfig], read: Calla
     """Fields of `TCPConfig`. `apply` gets the connection's so far, the number, and the stack's own."""
 
     def set_fields(socket: "StreamEndpoint", value: int) -> None:
-        tcp = apply(socket.settings.tcp, value, socket.stack.config.tcp)
+        tcp = apply(socket.settings.tcp, value, socket.stack.tcp.plain.tcp)
         socket.change(evolve(socket.settings, tcp=tcp))
 
     return StreamOption(set_fields, lambda socket: read(socket.settings.tcp))

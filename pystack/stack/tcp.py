@@ -5,6 +5,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from errno import EADDRINUSE, ENOBUFS, EPROTO
 
+from attrs import evolve
+
 from pystack.errors import DecodeError, os_error
 from pystack.link.base import Checksum
 from pystack.net.errors import PathError
@@ -26,6 +28,7 @@ from pystack.stack.passive import PassiveOpens
 from pystack.stack.ports import Ports
 from pystack.stack.timers import Timers
 from pystack.stack.transmitter import Transmitter
+from pystack.transport.tcp.config import TCPConfig
 from pystack.transport.tcp.fastopen import ActiveFastOpen
 from pystack.transport.tcp.isn import ISNGenerator
 from pystack.transport.tcp.segment import Segment, reset_for
@@ -36,6 +39,9 @@ from pystack.wire.checksum import ones_sum_buffers
 from pystack.wire.pseudo import pseudo_sum
 
 __all__ = ["TCPService"]
+
+SHARE = 8
+"""No buffer grows beyond the memory limit divided by it: a connection that nobody reads leaves something to others."""
 
 
 class TCPService:
@@ -69,7 +75,8 @@ class TCPService:
             config,
             counters,
         )
-        self._plain = Settings(config.tcp)
+        self.plain = Settings(_within_share(config.tcp, config.memory_limit // SHARE))
+        """What every socket begins with."""
 
     # --- what endpoints ask for
 
@@ -152,13 +159,13 @@ class TCPService:
         if flow is None:
             self._deliver_unknown(key, segment, packet, now)
             return
-        if segment.length and self.accounts.refuses_data(flow):
+        takes_text = not (segment.length and self.accounts.refuses_data(flow))
+        if not takes_text:
             self.counters["tcp.memory"] += 1
-            return
         if packet.route is not None:
             self._follow(flow, packet.route, segment)
         segment.ecn = packet.tos & 3
-        flow.connection.on_segment(segment, now)
+        flow.connection.on_segment(segment, now, takes_text=takes_text)
         if not flow.touched:
             flow.touched = True
             self._agenda.touched.append(flow)
@@ -198,9 +205,9 @@ class TCPService:
     def _refuse(self, key: bytes, segment: Segment, packet: IPPacket, now: Ns) -> None:
         """Answer a segment that finds nobody with RST (RFC 9293, section 3.10.7.1)."""
         reset = reset_for(segment)
-        path = None if reset is None else self._transmitter.path_back(packet, self._plain)
+        path = None if reset is None else self._transmitter.path_back(packet, self.plain)
         if reset is not None and path is not None:
-            self._transmitter.answer(reset, path, ports_of(key), self._plain, now)
+            self._transmitter.answer(reset, path, ports_of(key), self.plain, now)
 
     def _answer_lingering(self, lingering: Lingering, segment: Segment, now: Ns) -> None:
         reply = lingering.record.on_segment(segment, now)
@@ -332,3 +339,14 @@ class TCPService:
         self.accounts.orphan(flow)
         flow.connection.abort(now)
         self.push(flow, now)
+
+
+def _within_share(config: TCPConfig, share: int) -> TCPConfig:
+    """`config`, its buffers growing to `share` octets at most. What they begin with stays as it is."""
+    if max(config.receive_buffer_max, config.send_buffer_max) <= share:
+        return config
+    return evolve(
+        config,
+        receive_buffer_max=max(min(config.receive_buffer_max, share), config.receive_buffer),
+        send_buffer_max=max(min(config.send_buffer_max, share), config.send_buffer),
+    )

@@ -1,5 +1,6 @@
 """One limit for all sockets of a stack, and what gives way before acknowledged data would have to."""
 
+import socket
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from pystack.transport.tcp.segment import ACK, Segment
 from pystack.transport.tcp.sendbuffer import PIECE_COST
 from pystack.units import SECOND
 from tests.stack.conftest import Pair, make_pair
+from tests.stack.lone import FIN, Lone
 
 
 def small(limit: int, **tcp: Any) -> Pair:
@@ -131,6 +133,21 @@ def test_two_hosts_full_of_what_they_send_still_take_what_they_are_sent() -> Non
             heard[index] += len(endpoint.try_recv(1 << 20, pair.now) or b"")
 
 
+def test_no_buffer_gets_more_than_its_share_of_memory() -> None:
+    limit = 2_000_000
+    pair = small(limit)
+    client, conn = pair.established()
+    for turn in range(100):
+        client.try_send(bytes(limit), pair.now)
+        pair.run(0.05)
+        if turn < 50:  # the send buffer grows with the window
+            pair.recv(conn, 1 << 20)
+    assert limit // 16 < pair.a.memory.used <= limit // 8
+    for option in (socket.SO_SNDBUF, socket.SO_RCVBUF):
+        client.setsockopt(socket.SOL_SOCKET, option, limit)
+        assert client.getsockopt(socket.SOL_SOCKET, option) == limit // 8
+
+
 def test_syns_are_refused_when_memory_is_short() -> None:
     pair = small(100_000)
     server = pair.listen()
@@ -227,3 +244,24 @@ def test_windows_that_close_for_good_hold_little_and_are_asked_ever_less_often()
         conn.try_recv(1 << 20, pair.now)
         pair.run(1)
         assert client.writable
+
+
+def test_without_memory_for_its_text_a_segment_still_acknowledges() -> None:
+    lone = Lone()
+    conn = lone.establish()
+    assert conn.try_send(b"question", lone.now) == 8
+    asked = lone.iss + 9 & 0xFFFF_FFFF
+    lone.sent()
+    lone.segment(ACK, 1001, lone.iss + 1 & 0xFFFF_FFFF, bytes(GUARANTEED // 4), window=65_535)
+    for number in range(1, 4):
+        lone.segment(ACK, 1001 + number * GUARANTEED // 4, lone.iss + 1 & 0xFFFF_FFFF, bytes(GUARANTEED // 4))
+    lone.stack.memory.used += lone.stack.memory.limit
+    lone.sent()
+    lone.segment(ACK | FIN, 1001 + GUARANTEED, asked, b"answer")
+    assert lone.stack.counters["tcp.memory"] == 1
+    assert conn.unsent == 0
+    assert lone.sent() == []
+    lone.stack.memory.used -= lone.stack.memory.limit
+    lone.segment(ACK | FIN, 1001 + GUARANTEED, asked, b"answer")
+    assert conn.try_recv(1 << 20, lone.now) == bytes(GUARANTEED) + b"answer"
+    assert conn.try_recv(1, lone.now) == b""

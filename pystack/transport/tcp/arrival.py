@@ -41,12 +41,14 @@ class Arrival(Acknowledgment):
 
     __slots__ = ()
 
-    def on_segment(self, seg: Segment, now: Ns) -> None:
-        """Take one segment of this connection. Answers wait in `take_output`."""
+    def on_segment(self, seg: Segment, now: Ns, *, takes_text: bool = True) -> None:
+        """Take one segment of this connection. Answers wait in `take_output`. Unless it `takes_text`, for which there
+        is no memory, the rest of the segment counts, and the peer sends the text and what is behind it again."""
         self._last_heard = now
         self._segments_in += 1
         state = self.state
-        if (state is _ESTABLISHED or (state is _FIN_WAIT_2 and not self._orphan)) and self._predicted(seg, now):
+        simple = state is _ESTABLISHED or (state is _FIN_WAIT_2 and not self._orphan)
+        if simple and takes_text and self._predicted(seg, now):
             return
         if state is _CLOSED:
             self._in_closed(seg)
@@ -64,6 +66,7 @@ class Arrival(Acknowledgment):
                 and self._check_rst(seg, seq, now)
                 and self._check_syn(seg, seq, now)
                 and self._check_ack(seg, seq, now)
+                and takes_text
             ):
                 self._process_content(seg, seq, now)
 
