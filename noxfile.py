@@ -92,6 +92,16 @@ def bench(session: nox.Session) -> None:
 
 
 @nox.session
+def beside(session: nox.Session) -> None:
+    """Other user-space stacks beside ours, as far as they are installed; PyTCP gets an environment of its own."""
+    session.install("-e.[test,oracle]")
+    pytcp = Path(session.create_tmp(), "pytcp", "bin", "python").absolute()
+    session.run("python", "-m", "venv", str(pytcp.parents[1]))
+    session.run(str(pytcp), "-m", "pip", "install", "-q", "PyTCP==2.7.6", external=True)
+    session.run("python", "benchmarks/beside.py", *session.posargs, env={"PYTCP_PYTHON": str(pytcp)})
+
+
+@nox.session
 def deep(session: nox.Session) -> None:
     """The long runs: many seeds, many cycles, big transfers. Arguments go to pytest."""
     session.install("-e.[test,oracle]")

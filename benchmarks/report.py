@@ -10,6 +10,7 @@ from datetime import date
 from pathlib import Path
 
 import all as everything
+import beside
 import costs
 import growth
 import hotspots
@@ -24,8 +25,11 @@ def write_table(options: Options, share: float) -> str:
     rows = [row for measure in everything.MEASURES for row in measure(options)]
     missed = [row.work for row in rows if row.missed(1.0)]
     verdict = f"Not reached: {'; '.join(missed)}." if missed else "All rows reach what they must."
-    size = "a tenth of the full size" if options.quick else "full size"
-    return f"{date.today():%B %Y}, {where()}, {size}.\n\n{table(rows)}\n\n{verdict}"
+    return f"{circumstances(options)}\n\n{table(rows)}\n\n{verdict}"
+
+
+def write_stacks(options: Options, share: float) -> str:
+    return f"{circumstances(options)}\n\n{beside.measure(options)}"
 
 
 def write_growth(options: Options, share: float) -> str:
@@ -42,9 +46,11 @@ def write_costs(options: Options, share: float) -> str:
     return f"{costs.header()}\n{costs.line('the present one')}"
 
 
-def where() -> str:
+def circumstances(options: Options) -> str:
+    """When, where and how much was measured."""
     about = surroundings()
-    return f"{about['python']} on {about['cores']} cores, {about['system']}"
+    size = "a tenth of the full size" if options.quick else "full size"
+    return f"{date.today():%B %Y}, {about['python']} on {about['cores']} cores, {about['system']}, {size}."
 
 
 PARTS: dict[str, Callable[[Options, float], str]] = {
@@ -52,6 +58,7 @@ PARTS: dict[str, Callable[[Options, float], str]] = {
     "hotspots": write_hotspots,
     "growth": write_growth,
     "table": write_table,
+    "stacks": write_stacks,
 }
 
 
