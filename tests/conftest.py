@@ -48,6 +48,18 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         pytest.skip(reason)
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
+    """`untraced` tests take a third of the time. (pytest-cov's own `no_cover` has no effect in workers of xdist.)"""
+    tracer = sys.gettrace()
+    if item.get_closest_marker("untraced"):
+        sys.settrace(None)
+    try:
+        yield
+    finally:
+        sys.settrace(tracer)
+
+
 def missing_privileges() -> list[str]:
     if sys.platform != "linux":
         return ["Linux"]

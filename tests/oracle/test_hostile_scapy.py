@@ -11,6 +11,8 @@ from pystack.link.base import Medium
 from tests.stack.conftest import HOSTS
 from tests.stack.siege import Besieged, Ground
 
+pytestmark = pytest.mark.untraced
+
 FRAMES = 10_000
 PER_TURN = 40
 GROUNDS = [Ground(Medium.ETHERNET, 4, 1), Ground(Medium.IP, 4, 1), Ground(Medium.IP, 6, 1)]

@@ -14,6 +14,8 @@ from pystack.units import MS, SECOND
 from pystack.wire.seq import wrap
 from tests.transport.tcp.script import PLACES, Script
 
+pytestmark = pytest.mark.untraced
+
 near = st.one_of(
     st.integers(-3, 3), st.integers(-5000, 5000), st.integers(-200_000, 200_000), st.integers(-(2**31), 2**31)
 )

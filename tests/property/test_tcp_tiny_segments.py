@@ -12,6 +12,8 @@ from pystack.transport.tcp.sendbuffer import PIECE_COST
 from pystack.wire.seq import wrap
 from tests.transport.tcp.counting import calls
 
+pytestmark = pytest.mark.untraced
+
 WINDOW = 15 << 20
 RANGES = TCPConfig().reassembly_ranges
 IRS = 2**32 - 1000

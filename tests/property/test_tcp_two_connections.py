@@ -27,6 +27,8 @@ from tests.transport.tcp.bookkeeping import check_books, check_timers
 from tests.transport.tcp.pair import End, Pair
 from tests.transport.tcp.script import PLACES
 
+pytestmark = pytest.mark.untraced
+
 SMALL = {"receive_buffer": 4000, "receive_buffer_max": 9000, "send_buffer": 3000, "send_buffer_max": 6000}
 TINY = {"receive_buffer": 300, "receive_buffer_max": 300, "send_buffer": 400, "send_buffer_max": 400}
 FEW = {"reassembly_ranges": 2, "scoreboard_ranges": 2, "retries2": 3, "syn_retries": 2, "keepalive_idle": 30 * SECOND}

@@ -34,6 +34,8 @@ from pystack.wire import (
 from pystack.wire.base import WireValue
 from pystack.wire.packet import Header
 
+pytestmark = pytest.mark.untraced
+
 HEADERS: dict[type[Header], st.SearchStrategy[Header]] = {
     EthernetHeader: wire_strategies.ethernet_headers,
     VLANTag: wire_strategies.vlan_tags,

@@ -9,6 +9,8 @@ import pytest
 from pystack.sim.bulk import Bottleneck
 from pystack.units import MS, SECOND, Ns
 
+pytestmark = pytest.mark.untraced
+
 RATE = 20_000_000 // 8
 RTT: Ns = 50 * MS
 BDP = RATE * RTT // SECOND // 1500

@@ -12,6 +12,8 @@ from pystack.sim.simulation import Simulation
 from pystack.stack.stream import StreamEndpoint
 from pystack.units import MS, Ns
 
+pytestmark = pytest.mark.untraced
+
 ADDRESSES = {4: ("192.0.2.1", "192.0.2.2", 24), 6: ("2001:db8::1", "2001:db8::2", 64)}
 MEGABYTE = 1 << 20
 BAD = Faults(loss=0.05, duplicate=0.05, reorder=0.05, corrupt=0.01, delay=5 * MS, jitter=2 * MS)

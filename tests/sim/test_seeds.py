@@ -10,6 +10,8 @@ from pystack.transport.tcp.config import TCPConfig
 from pystack.units import MS, SECOND
 from tests.sim.session import Scenario, Session
 
+pytestmark = pytest.mark.untraced
+
 IN_CI, DEEP = 1250, 20_000
 CHUNK = 25
 """Seeds of one test: enough tests for all cores, few enough to read their list."""

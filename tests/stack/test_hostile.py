@@ -21,6 +21,8 @@ from pystack.wire.pseudo import pseudo_sum
 from tests.stack.conftest import make_pair
 from tests.stack.siege import Besieged, Ground
 
+pytestmark = pytest.mark.untraced
+
 FRAMES = int(os.environ.get("PYSTACK_HOSTILE_FRAMES", "1000000"))
 HEADER = struct.Struct("!HHIIHH")
 """The TCP header up to the window."""

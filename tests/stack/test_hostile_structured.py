@@ -27,6 +27,8 @@ from pystack.wire import (
 from tests.stack.conftest import HOSTS
 from tests.stack.siege import Besieged, Ground
 
+pytestmark = pytest.mark.untraced
+
 FRAMES = 20_000
 PER_TURN = 20
 GROUNDS = [Ground(Medium.ETHERNET, 4, 1), Ground(Medium.IP, 4, 1), Ground(Medium.IP, 6, 1), Ground(Medium.IP, 6, 2)]

@@ -17,6 +17,8 @@ from pystack.wire.checksum import ones_sum_buffers
 from tests.stack.conftest import Pair, make_pair
 from tests.stack.lone import ACK, FIN, SYN, Lone
 
+pytestmark = pytest.mark.untraced
+
 FLOOD = 100_000
 
 
