@@ -10,11 +10,11 @@ from pystack.stack.accounts import GUARANTEED
 from pystack.stack.config import StackConfig
 from pystack.stack.memory import MemoryBudget
 from pystack.transport.tcp.config import TCPConfig
-from pystack.transport.tcp.segment import ACK, Segment
+from pystack.transport.tcp.segment import Segment
 from pystack.transport.tcp.sendbuffer import PIECE_COST
 from pystack.units import SECOND
 from tests.stack.conftest import Pair, make_pair
-from tests.stack.lone import FIN, Lone
+from tests.stack.lone import ACK, FIN, Lone
 
 
 def small(limit: int, **tcp: Any) -> Pair:
