@@ -259,11 +259,12 @@ class StreamEndpoint(Endpoint):
         return connection.peek_at(left - 1)
 
     def _nothing_to_read(self, flow: Flow) -> bool:
-        """Whether data may still come. Raises the connection's error."""
+        """Whether data may still come. Raises the connection's error, unless the peer's FIN came before it: then the
+        stream has ended as it should."""
         connection = flow.connection
         if connection.opening:
             return True
-        if connection.error is not None and not self._read_shut:
+        if connection.error is not None and not (self._read_shut or connection.eof):
             self._error_told = True
             raise connection.error.with_traceback(None)  # kept: each raise would add to what it holds
         return not (connection.eof or self._read_shut or connection.state is State.CLOSED)

@@ -123,6 +123,22 @@ def test_data_that_came_before_the_reset_is_read_before_the_error(pair: Pair) ->
         client.try_recv(100, pair.now)
 
 
+def test_a_stream_that_has_ended_stays_so_whatever_follows(pair: Pair) -> None:
+    """The peer's FIN was the end; a reset behind it ends only what we would send."""
+    client, conn = pair.established()
+    pair.send_all(conn, b"all there is")
+    conn.shutdown(socket.SHUT_WR, pair.now)
+    pair.run(0.1)
+    conn.abort(pair.now)
+    pair.run(0.1)
+    assert client.state is State.CLOSED
+    assert client.try_recv(100, pair.now) == b"all there is"
+    for _ in range(2):
+        assert client.try_recv(100, pair.now) == b""
+    with pytest.raises(ConnectionResetError):
+        client.try_send(b"x", pair.now)
+
+
 def test_closing_with_unread_data_resets_the_peer(pair: Pair) -> None:
     client, conn = pair.established()
     pair.send_all(client, b"nobody reads this")
