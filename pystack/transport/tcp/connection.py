@@ -245,7 +245,9 @@ class TCPConnection(Arrival):
             return
         self.congestion.on_smss(self.snd_mss)
         self.congestion.initial_window = self._initial_window
-        if self.snd_mss < before and self._board.longest > self.snd_mss:
+        if self.snd_mss > before:
+            self._output_due = True  # the window may hold more now
+        elif self.snd_mss < before and self._board.longest > self.snd_mss:
             self._recovery.on_timeout(self.snd_nxt)
             if self._sack:
                 self._selective.on_timeout(self.snd_nxt, now)

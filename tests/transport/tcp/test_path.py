@@ -156,3 +156,15 @@ def test_after_a_pause_the_window_holds_a_segment_of_the_path_as_it_is_now(wire:
     wire.advance(60 * SECOND)
     wire.send(2000)
     wire.expect("1:1001")
+
+
+def test_what_a_larger_path_mtu_makes_room_for_leaves_at_once(wire: Script) -> None:
+    """After a timeout the window is one segment, which is now a larger one."""
+    wire.established(frto=False)
+    wire.tcp.on_path_mtu(500, wire.now)
+    wire.send(1000)
+    wire.expect("1:501", "501:1001")
+    wire.wait()
+    wire.expect("1:501")
+    wire.tcp.on_path_mtu(1000, wire.now)
+    wire.expect("501:1001")
