@@ -52,11 +52,11 @@ class Stack:
         entropy: Callable[[int], bytes],
         config: StackConfig | None = None,
     ) -> None:
-        self.config = config or StackConfig()
+        self._config = config = config or StackConfig()
         self.counters: Counter[str] = Counter()
         """One more for each dropped packet, by its reason; the names are public API."""
         self.timers = Timers()
-        self.memory = MemoryBudget(self.config.memory_limit)
+        self.memory = MemoryBudget(config.memory_limit)
         self.now: Ns = 0
         """The present, as far as it was told: `poll` sets it, and so may whoever calls anything between two polls, for
         the calls that are not given the time."""
@@ -66,22 +66,20 @@ class Stack:
             counters=self.counters,
             deliver=self._deliver,
             notify=self._on_path_error,
-            config=self.config.net,
+            config=config.net,
             on_echo_reply=self._on_echo_reply,
             on_echo_error=self._on_echo_error,
             on_link_down=self._on_link_down,
         )
-        first, last = self.config.ephemeral_ports
+        first, last = config.ephemeral_ports
         self._tcp_ports = Ports(entropy(32), first, last)
         self._udp_ports = Ports(entropy(32), first, last)
         self._tcp_claims = PortClaims(TCP)
         self._udp_claims = PortClaims(UDP)
         self.fast_open = FastOpenService(
-            self.config.fast_open,
-            FastOpenCookies(entropy(32), self.config.fast_open_key_period),
-            CookieCache(
-                self.config.fast_open_cache_limit, self.config.fast_open_cache_lifetime, self.config.fast_open_pause
-            ),
+            config.fast_open,
+            FastOpenCookies(entropy(32), config.fast_open_key_period),
+            CookieCache(config.fast_open_cache_limit, config.fast_open_cache_lifetime, config.fast_open_pause),
             self.memory,
             self.counters,
         )
@@ -95,11 +93,21 @@ class Stack:
             ISNGenerator(entropy(32)),
             SYNCookies(entropy(32)),
             self.fast_open,
-            self.config,
+            config,
         )
         self.udp = UDPService(self.network, self.counters)
-        self._echo = EchoService(self.network, self.timers, rng, self.config.echo_limit)
+        self._echo = EchoService(self.network, self.timers, rng, config.echo_limit)
         self._endpoints: dict[Endpoint, None] = {}
+
+    @property
+    def config(self) -> StackConfig:
+        """Another one may be set: it is for the sockets that are made from then on. The limits of the host stay."""
+        return self._config
+
+    @config.setter
+    def config(self, config: StackConfig) -> None:
+        self._config = config
+        self.tcp.begin_with(config)
 
     # --- the host and its links
 

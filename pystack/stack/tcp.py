@@ -75,8 +75,11 @@ class TCPService:
             config,
             counters,
         )
+        self.begin_with(config)
+
+    def begin_with(self, config: StackConfig) -> None:
+        """Whatever is new has the settings of `config` from now on."""
         self.plain = Settings(_within_share(config.tcp, config.memory_limit // SHARE))
-        """What every socket begins with."""
 
     # --- what endpoints ask for
 
