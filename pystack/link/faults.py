@@ -20,7 +20,7 @@ from pystack.link.normalise import ip_start, normalise
 from pystack.link.wrapper import LinkWrapper
 from pystack.units import MS, SECOND, Ns
 
-__all__ = ["Corruption", "Fate", "FaultLink", "Faults", "Line", "flip_adjacent_bits", "scatter_bits"]
+__all__ = ["NO_FAULTS", "Corruption", "Fate", "FaultLink", "Faults", "Line", "flip_adjacent_bits", "scatter_bits"]
 
 RETRY: Final = 1 * MS
 """When a link that refused frames is asked again, at the latest: its waker or its descriptor may speak earlier."""

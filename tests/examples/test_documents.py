@@ -48,6 +48,12 @@ def test_the_first_program_runs(document: str, tmp_path: Path, monkeypatch: pyte
     output_of(blocks(document, "python")[0])
 
 
+def test_simulations_print_what_is_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    programs, shown = blocks("docs/simulation.md", "python"), blocks("docs/simulation.md", "text")
+    assert [output_of(program) for program in programs] == shown
+
+
 def test_simulated_time_is_the_same_every_time() -> None:
     program = blocks("docs/howto/embed.md", "python")[0]
     assert output_of(program) == output_of(program)

@@ -1,45 +1,76 @@
 """Sessions between two hosts across a bad network, drawn from a seed, and what must hold however bad it is."""
 
-from collections.abc import Callable, Generator
 from contextlib import suppress
-from functools import partial
 from random import Random
-from socket import SHUT_WR
-from typing import Any, TypeAlias
+from socket import MSG_OOB
+from struct import pack
+from typing import TypeAlias
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 from typing_extensions import override
 
 from pystack.link.base import Medium
-from pystack.link.faults import FaultLink, Faults
+from pystack.link.faults import NO_FAULTS, FaultLink, Faults
 from pystack.link.memory import MemoryLink
 from pystack.net.config import NetConfig
 from pystack.sim.simulation import Simulation
+from pystack.sim.socket import SimSocket
+from pystack.sim.stage import Stage, User
+from pystack.stack import options
 from pystack.stack.accounts import GUARANTEED
 from pystack.stack.config import StackConfig
 from pystack.stack.operation import Operation
 from pystack.stack.stack import Stack
-from pystack.stack.stream import StreamEndpoint
 from pystack.transport.tcp.config import TCPConfig
+from pystack.transport.tcp.fastopen import FastOpenMode
 from pystack.transport.tcp.isn import ISNGenerator
 from pystack.units import MS, SECOND, Ns
+from tests.sim.router import ALL_IS_WELL, Flood, Narrowing, Router, Weather
 
-__all__ = ["Ending", "Numbers", "Outage", "Scenario", "Session"]
-
-User: TypeAlias = Generator[Operation[Any], Any, None]
-"""Somebody who makes blocking calls: yields an operation, goes on with its result once it is done."""
+__all__ = ["Ending", "Manners", "Numbers", "Opening", "Outage", "Scenario", "Session"]
 
 Outage: TypeAlias = tuple[Ns, Ns]
 """From when to when nothing gets through."""
 
+Opening: TypeAlias = str
+PLAIN, FAST, SIMULTANEOUS = "plain", "TCP Fast Open", "simultaneous"
+
 Ending: TypeAlias = str
-ORDERLY, CLIENT_ABORTS, SERVER_CLOSES_EARLY = "orderly", "client aborts", "server closes early"
+ORDERLY, CLIENT_ABORTS, SERVER_CLOSES_EARLY, CLIENT_GIVES_UP = (
+    "orderly",
+    "client aborts",
+    "server closes early",
+    "client gives up",
+)
+
+RUDE = (CLIENT_ABORTS, SERVER_CLOSES_EARLY)
+"""The client and the server that are."""
 
 ADDRESSES = {4: ("192.0.2.1", "192.0.2.2", 24), 6: ("2001:db8::1", "2001:db8::2", 64)}
 PORT = 7
-NO_FAULTS = Faults()
+MINUTE = 60 * SECOND
 PATIENT = NetConfig(solicit_count=60)
 """Neighbour discovery gives up after three questions. Here that would end most sessions before they begin."""
+FAST_OPEN = FastOpenMode.CLIENT | FastOpenMode.SERVER
+NO_TIME = pack("ii", 1, 0)
+"""For SO_LINGER: close resets."""
+
+
+@frozen(kw_only=True)
+class Manners:
+    """How the user of one end behaves, as long as nobody is rude."""
+
+    answers: bool = False
+    """Says nothing before the other has said everything and closed its side."""
+    pauses: tuple[tuple[int, Ns], ...] = ()
+    """Having heard so many octets, reads nothing for so long."""
+    urgent: float | None = None
+    """Where the octet is that is sent as urgent data, from 0 to 1."""
+    inline: bool = False
+    """Finds the peer's in the stream (SO_OOBINLINE)."""
+    linger: Ns | None = None
+    """How long it waits for the last acknowledgement before it leaves the rest to its host; None: as long as it takes.
+    """
 
 
 @frozen(kw_only=True)
@@ -49,6 +80,7 @@ class Scenario:
     seed: int
     outbound: Faults = NO_FAULTS
     inbound: Faults = NO_FAULTS
+    weather: Weather = ALL_IS_WELL
     outages: tuple[Outage, ...] = ()
     version: int = 4
     medium: Medium = Medium.IP
@@ -60,10 +92,14 @@ class Scenario:
     client: TCPConfig = field(factory=TCPConfig)
     server: TCPConfig = field(factory=TCPConfig)
     memory_limit: int = 256 << 20
+    half_open_limit: int = 256
     connections: int = 1
     upward: int = 10_000
     """Octets that each client sends, `downward` those that it is sent."""
     downward: int = 10_000
+    opening: Opening = PLAIN
+    talking: tuple[Manners, Manners] = (Manners(), Manners())
+    """The client's and the server's."""
     ending: Ending = ORDERLY
 
     @classmethod
@@ -71,12 +107,14 @@ class Scenario:
         """One of all the kinds of trouble: loss up to a fifth of all frames, and so on."""
         rng = Random(f"scenario {seed}")
         medium = rng.choice((Medium.IP, Medium.ETHERNET))
-        return cls(
+        version = 4 if medium is Medium.ETHERNET else rng.choice((4, 6))
+        scenario = cls(
             seed=seed,
             outbound=_faults(rng),
             inbound=_faults(rng),
+            weather=_weather(rng, version),
             outages=tuple(_outage(rng) for _ in range(rng.choice((0, 0, 1, 2)))),
-            version=4 if medium is Medium.ETHERNET else rng.choice((4, 6)),
+            version=version,
             medium=medium,
             mtu=rng.choice((1280, 1500, 1500, 9000)),
             iss=rng.choice((None, None, 2**32 - 1 - rng.randrange(40_000))),
@@ -86,9 +124,70 @@ class Scenario:
             connections=rng.choice((1, 1, 1, 2, 3)),
             upward=rng.choice((0, 1, 1000, rng.randrange(20_000), rng.randrange(80_000))),
             downward=rng.choice((0, 1, 1000, rng.randrange(20_000), rng.randrange(80_000))),
-            ending=rng.choice((ORDERLY, ORDERLY, ORDERLY, ORDERLY, CLIENT_ABORTS, SERVER_CLOSES_EARLY)),
-            offload=rng.random() < 0.25,
+            opening=rng.choice((PLAIN, PLAIN, PLAIN, FAST)),
+            talking=(_manners(rng), _manners(rng)),
+            ending=rng.choice((ORDERLY,) * 8 + (CLIENT_ABORTS, SERVER_CLOSES_EARLY, CLIENT_GIVES_UP)),
+            offload=rng.random() < 0.5,
         )
+        return _made_possible(scenario, rng)
+
+
+def _made_possible(scenario: Scenario, rng: Random) -> Scenario:
+    """Some things only happen together, or never."""
+    client, server = scenario.talking
+    if server.answers or scenario.ending == CLIENT_GIVES_UP:  # or nobody would begin
+        client = evolve(client, answers=False)
+    if scenario.memory_limit < 1 << 20 or any(pause > MINUTE for each in (client, server) for _, pause in each.pauses):
+        # Short of memory, or before a window that stays closed, a host forgets whose user has left.
+        client, server = evolve(client, linger=None), evolve(server, linger=None)
+    scenario = evolve(scenario, talking=(client, server))
+    if scenario.ending == CLIENT_GIVES_UP:
+        start = rng.randrange(300) * MS
+        impatient = evolve(scenario.client, user_timeout=5 * SECOND)
+        return evolve(scenario, client=impatient, outages=((start, start + 100 * SECOND),), upward=80_000)
+    if scenario.ending == ORDERLY and scenario.medium is Medium.IP and rng.random() < 0.1:
+        if rng.random() < 0.5:
+            return evolve(scenario, opening=SIMULTANEOUS, connections=1)
+        # Who is let in by a cookie is known by the first segment that arrives: it must be the one that acknowledges.
+        flood = evolve(scenario.weather, flood=Flood(40, 10 * MS, PORT))
+        return evolve(
+            scenario,
+            weather=flood,
+            half_open_limit=2,
+            outbound=Faults(delay=scenario.outbound.delay, jitter=scenario.outbound.jitter),
+            outages=(),
+            opening=PLAIN,
+        )
+    return scenario
+
+
+def _weather(rng: Random, version: int) -> Weather:
+    narrowing = Narrowing(
+        start=rng.choice((0, rng.randrange(500) * MS, rng.randrange(500) * MS)),
+        mtu=rng.choice((576, 1006, 1400)) if version == 4 else rng.choice((1280, 1400)),
+        silence=rng.choice((0, 0, 5 * SECOND)),
+        tells=rng.random() < 0.8,
+    )
+    return Weather(
+        narrowing=rng.choice((None, None, narrowing)),
+        marks=rng.choice((0.0, 0.0, 0.05, 0.5)),
+        lies=rng.choice((0.0, 0.0, 0.1)),
+        grumbles=rng.choice((0.0, 0.0, 0.1)),
+    )
+
+
+def _manners(rng: Random) -> Manners:
+    return Manners(
+        answers=rng.random() < 0.25,
+        pauses=rng.choice(((), (), tuple(_pause(rng) for _ in range(rng.randint(1, 3))))),
+        urgent=rng.choice((None, None, rng.random())),
+        inline=rng.random() < 0.5,
+        linger=rng.choice((None, None, 0, 1 * SECOND)),
+    )
+
+
+def _pause(rng: Random) -> tuple[int, Ns]:
+    return rng.choice((0, rng.randrange(60_000))), rng.choice((10 * MS, 1 * SECOND, 90 * SECOND))
 
 
 def _faults(rng: Random) -> Faults:
@@ -131,7 +230,7 @@ def _config(rng: Random) -> TCPConfig:
         delayed_ack=rng.choice((0, 40 * MS, 40 * MS)),
         syn_retries=30,  # of a few thousand handshakes one would lose all of eight SYNs
         keepalive=True,  # a reset may be lost
-        keepalive_idle=300 * SECOND,
+        keepalive_idle=rng.choice((2, 300)) * SECOND,
     )
 
 
@@ -145,45 +244,6 @@ class Numbers(ISNGenerator):
     @override
     def isn(self, local: bytes, local_port: int, remote: bytes, remote_port: int, now: Ns) -> int:
         return self.iss
-
-
-class Stage:
-    """Where users act: each makes its next call as soon as the one before is answered."""
-
-    def __init__(self, sim: Simulation) -> None:
-        self._sim = sim
-        self._present: list[tuple[User, Operation[Any]]] = []
-
-    def enter(self, user: User) -> None:
-        """Begin, up to the first call."""
-        self._go_on(user, None)
-
-    def play(self, watch: Callable[[], None]) -> None:
-        """Let time pass until all users have gone home. Raises `StateError` when one waits for a call that nothing will
-        ever answer. `watch` looks on after each step."""
-
-        def everybody_is_gone() -> bool:
-            watch()
-            while answered := [entry for entry in self._present if entry[1].done]:
-                for entry in answered:
-                    self._present.remove(entry)
-                    self._go_on(*entry)
-            return not self._present
-
-        self._sim.run_until(everybody_is_gone)
-
-    def _go_on(self, user: User, answered: Operation[Any] | None) -> None:
-        with suppress(StopIteration):
-            if answered is None:
-                following = next(user)
-            else:
-                try:
-                    result = answered.result()
-                except OSError as error:
-                    following = user.throw(error)
-                else:
-                    following = user.send(result)
-            self._present.append((user, following))
 
 
 class Session:
@@ -201,21 +261,32 @@ class Session:
             rx_checksum=scenario.offload,
             tso=65_535 if scenario.offload else 0,
         )
-        self.link = FaultLink(near, seed=scenario.seed, outbound=scenario.outbound, inbound=scenario.inbound)
+        *self._addresses, self._prefix = ADDRESSES[scenario.version]
+        weather = scenario.weather
+        inner = near if weather == ALL_IS_WELL else Router(near, weather, sim.random("router"), self._addresses[1])
+        self.link = FaultLink(inner, seed=scenario.seed, outbound=scenario.outbound, inbound=scenario.inbound)
         self.client = self._host(scenario.client, self.link, 0)
         self.server = self._host(scenario.server, far, 1)
         self._stage = Stage(sim)
         self._conversations: list[_Conversation] = []
+        self._outages = 0
+        self._met: set[tuple[str, int]] = set()
         self.took: Ns = 0
         """How long the users were busy, TIME-WAIT not counted."""
 
-    def _host(self, config: TCPConfig, link: FaultLink | MemoryLink, place: int) -> Stack:
+    def _host(self, tcp: TCPConfig, link: FaultLink | MemoryLink, place: int) -> Stack:
         scenario = self.scenario
-        stack = self.sim.stack(StackConfig(net=PATIENT, tcp=config, memory_limit=scenario.memory_limit))
+        config = StackConfig(
+            net=PATIENT,
+            tcp=tcp,
+            memory_limit=scenario.memory_limit,
+            half_open_limit=scenario.half_open_limit,
+            fast_open=FAST_OPEN if scenario.opening == FAST else FastOpenMode.OFF,
+        )
+        stack = self.sim.stack(config)
         if scenario.iss is not None:
             stack.tcp.connections.numbers = Numbers(scenario.iss)
-        *addresses, prefix = ADDRESSES[scenario.version]
-        stack.add_interface(link, f"{addresses[place]}/{prefix}")
+        stack.add_interface(link, f"{self._addresses[place]}/{self._prefix}")
         return stack
 
     def run(self) -> "Session":
@@ -228,49 +299,121 @@ class Session:
         return self
 
     def _run(self) -> None:
-        sim, count = self.sim, self.scenario.connections
-        listener = self.server.stream()
-        listener.bind(("", PORT), sim.now)
-        listener.listen(count, sim.now)
-        self._stage.enter(self._accept(listener))
-        for _ in range(count):
-            self._stage.enter(self._connect())
-        self._stage.play(self._watch)
+        sim, stage = self.sim, self._stage
+        for outage in self.scenario.outages:
+            stage.enter(self._break(outage))
+        if self.scenario.opening == SIMULTANEOUS:
+            self._open_simultaneously()
+        else:
+            stage.enter(self._accept())
+            for number in range(self.scenario.connections):
+                stage.enter(self._connect(number))
+        stage.play(self._watch)
         self.took = sim.now
-        listener.close(sim.now)
         sim.run()
         self._check_rest()
 
-    def _connect(self) -> User:
-        endpoint = self.client.stream()
-        endpoint.connect((ADDRESSES[self.scenario.version][1], PORT), self.sim.now)
-        yield endpoint.submit(endpoint.try_connected, None, self.sim.now)
-        self._converse(endpoint, self.up, self.down, self.scenario.ending == CLIENT_ABORTS)
+    # Users
 
-    def _accept(self, listener: StreamEndpoint) -> User:
-        ending = self.scenario.ending
-        patience = 600 * SECOND if ending == CLIENT_ABORTS else None  # its handshake may never be finished
+    def _break(self, outage: Outage) -> User:
+        """Nothing gets through for a while."""
+        start, end = outage
+        yield self.sim.sleep(start)
+        self._outages += 1
+        self.link.outbound.faults = self.link.inbound.faults = Faults(loss=1)
+        yield self.sim.sleep(end - start)
+        self._outages -= 1
+        if not self._outages:
+            self.link.outbound.faults, self.link.inbound.faults = self.scenario.outbound, self.scenario.inbound
+
+    def _open_simultaneously(self) -> None:
+        ends = [SimSocket(self.sim, host.stream()) for host in (self.client, self.server)]
+        for place, end in enumerate(ends):
+            end.endpoint.bind((self._addresses[place], PORT), self.sim.now)
+        waiting = [end.connect((self._addresses[1 - place], PORT)) for place, end in enumerate(ends)]
+        for place, end in enumerate(ends):
+            self._stage.enter(self._converse_once(waiting[place], end, place))
+
+    def _converse_once(self, connecting: Operation[bool], sock: SimSocket, place: int) -> User:
+        yield connecting
+        self._converse(sock, place)
+
+    def _connect(self, number: int) -> User:
+        if self.scenario.opening == FAST:
+            yield self.sim.sleep(number * SECOND)  # by then the first may have brought a cookie
+        sock = SimSocket(self.sim, self.client.stream())
+        server = self._addresses[1], PORT
+        try:
+            if self.scenario.opening == FAST and self._speaks_first:
+                sent = yield sock.submit(sock.endpoint.opening_send(self.up, server, waits=True))
+            else:
+                yield sock.connect(server)
+                sent = 0
+        except OSError:
+            assert self.scenario.ending != ORDERLY
+            sock.close()
+        else:
+            self._converse(sock, 0, sent)
+
+    @property
+    def _speaks_first(self) -> bool:
+        """Whether what the client begins with may be in its SYN."""
+        client = self.scenario.talking[0]
+        return bool(self.up) and not client.answers and client.urgent is None
+
+    def _accept(self) -> User:
+        """Until every client has been met. A SYN that was duplicated may come when its connection has ended, and with
+        a cookie be let in again (RFC 7413 section 2.1): its data is not that of a session."""
+        ending, sim = self.scenario.ending, self.sim
+        listener = SimSocket(sim, self.server.stream())
+        listener.endpoint.setsockopt(*options.FASTOPEN, 16)
+        listener.endpoint.bind(("", PORT), sim.now)
+        listener.endpoint.listen(16, sim.now)
+        patience = 600 * SECOND if ending in (CLIENT_ABORTS, CLIENT_GIVES_UP) else None  # perhaps nobody comes
         with suppress(TimeoutError):
-            for _ in range(self.scenario.connections):
-                endpoint = yield listener.submit(listener.try_accept, patience, self.sim.now)
-                self._converse(endpoint, self.down, self.up, ending == SERVER_CLOSES_EARLY)
+            while len(self._met) < self.scenario.connections:
+                sock = yield listener.accept(patience)
+                if self._is_new(sock):
+                    self._converse(sock, 1)
+                else:
+                    sock.abort()
+        listener.close()
 
-    def _converse(self, endpoint: StreamEndpoint, says: bytes, hears: bytes, rude: bool) -> None:
-        orderly = self.scenario.ending == ORDERLY
-        conversation = _Conversation(self.sim, endpoint, says, hears, rude, orderly)
+    def _is_new(self, sock: SimSocket) -> bool:
+        try:
+            peer = sock.endpoint.getpeername()
+        except OSError:  # it has ended already
+            peer = "?", len(self._met)
+            if self.scenario.opening == FAST and self.scenario.ending in (ORDERLY, SERVER_CLOSES_EARLY):
+                return False
+        new = peer not in self._met
+        self._met.add(peer)
+        return new
+
+    def _converse(self, sock: SimSocket, place: int, sent: int = 0) -> None:
+        scenario = self.scenario
+        both = (self.up, self.down)
+        conversation = _Conversation(
+            self.sim,
+            sock,
+            both[place][sent:],
+            both[1 - place],
+            scenario.talking[place],
+            scenario.talking[1 - place],
+            rude=scenario.ending == RUDE[place],
+            rude_other=scenario.ending == RUDE[1 - place],
+            orderly=scenario.ending == ORDERLY,
+        )
         self._conversations.append(conversation)
-        self._stage.enter(conversation.talk())
-        self._stage.enter(conversation.listen())
+        for user in conversation.users():
+            self._stage.enter(user)
+
+    # What must hold
 
     def _watch(self) -> None:
-        """Outages come and go; memory stays within its limit, but for the least that each connection may hold."""
-        now, scenario = self.sim.now, self.scenario
-        down = any(start <= now < end for start, end in scenario.outages)
-        for line, faults in ((self.link.outbound, scenario.outbound), (self.link.inbound, scenario.inbound)):
-            if down != (line.faults.loss == 1):
-                line.faults = Faults(loss=1) if down else faults
+        """Memory stays within its limit, but for the least that each connection may hold."""
         for stack in (self.client, self.server):
-            assert 0 <= stack.memory.used <= stack.memory.limit + 2 * GUARANTEED * scenario.connections
+            assert 0 <= stack.memory.used <= stack.memory.limit + 2 * GUARANTEED * self.scenario.connections
 
     def _check_rest(self) -> None:
         """TIME-WAIT has run out: no connection, no octet, no timer."""
@@ -287,55 +430,112 @@ class _Conversation:
     """One end of a connection and its two users: one talks, one listens, and whoever leaves last hangs up."""
 
     def __init__(
-        self, sim: Simulation, endpoint: StreamEndpoint, says: bytes, hears: bytes, rude: bool, orderly: bool
+        self,
+        sim: Simulation,
+        sock: SimSocket,
+        says: bytes,
+        hears: bytes,
+        manners: Manners,
+        of_the_other: Manners,
+        *,
+        rude: bool,
+        rude_other: bool,
+        orderly: bool,
     ) -> None:
         self._sim = sim
-        self._endpoint = endpoint
-        self._says = says
+        self._sock = sock
+        self._says = says[: len(says) // 2] if rude else says
         self._hears = hears
+        self._manners = manners
+        self._mark = None if rude_other else _urgent_place(of_the_other, hears)
         self._rude = rude
         self._orderly = orderly
         self._heard = bytearray()
+        self._urgent: bytes | None = None
         self._present = 2
         self.over = False
+        sock.endpoint.setsockopt(*options.OOBINLINE, int(manners.inline))
 
-    def talk(self) -> User:
-        sim, endpoint = self._sim, self._endpoint
-        says = self._says[: len(self._says) // 2] if self._rude else self._says
+    def users(self) -> list[User]:
+        """Who answers talks when everything is heard; who is rude does not wait."""
+        if self._manners.answers and not self._rude:
+            return [self._one_after_the_other()]
+        return [self._talk(), self._listen()]
+
+    def _one_after_the_other(self) -> User:
+        yield from self._listen()
+        yield from self._talk()
+
+    def _talk(self) -> User:
+        sock, says = self._sock, self._says
+        mark = None if self._rude else _urgent_place(self._manners, says)
         try:
-            while says:
-                taken = yield endpoint.submit(partial(endpoint.try_send, says), None, sim.now)
-                says = says[taken:]
+            if mark is not None:
+                yield sock.sendall(says[:mark])
+                yield sock.sendall(says[mark : mark + 1], MSG_OOB)
+                says = says[mark + 1 :]
+            if says:
+                yield sock.sendall(says)
             if self._rude:
-                endpoint.abort(sim.now)
+                self._hang_up_rudely()
             else:
-                endpoint.shutdown(SHUT_WR, sim.now)
+                sock.shutdown()
         except OSError:
             assert not self._orderly
         yield from self._leave()
 
-    def listen(self) -> User:
-        sim, endpoint = self._sim, self._endpoint
+    def _hang_up_rudely(self) -> None:
+        if self._manners.linger == 0:
+            self._sock.endpoint.setsockopt(*options.LINGER, NO_TIME)
+            self._sock.close()
+        else:
+            self._sock.abort()
+
+    def _listen(self) -> User:
+        sock = self._sock
+        pauses = sorted(self._manners.pauses)
         try:
-            while data := (yield endpoint.submit(partial(endpoint.try_recv, 1 << 16), None, sim.now)):
+            while data := (yield sock.submit(self._hear)):
                 self._heard += data
+                while pauses and len(self._heard) >= pauses[0][0]:
+                    yield self._sim.sleep(pauses.pop(0)[1])
         except OSError:
             assert not self._orderly
         yield from self._leave()
+
+    def _hear(self, now: Ns) -> bytes | None:
+        """What is there, up to the mark of the urgent data; the urgent octet by itself, unless it is in the stream."""
+        endpoint = self._sock.endpoint
+        if endpoint.at_mark:
+            assert len(self._heard) == self._mark
+            if self._urgent is None and not self._manners.inline:
+                with suppress(BlockingIOError):  # it has not arrived
+                    self._urgent = endpoint.try_recv(1, now, MSG_OOB)
+        return endpoint.try_recv(1 << 16, now)
 
     def _leave(self) -> User:
         """The last one waits until the peer has everything: without a user, a connection may be given up."""
         self._present -= 1
         if self._present:
             return
-        endpoint, sim = self._endpoint, self._sim
-        if not endpoint.closed:
-            yield endpoint.submit(lambda _: not endpoint.unsent or None, None, sim.now)
-            endpoint.close(sim.now)
+        sock = self._sock
+        if not sock.endpoint.closed:
+            with suppress(TimeoutError):
+                yield sock.acknowledged(self._manners.linger)
+            sock.close()
         self.over = True
 
     def check(self) -> None:
         """What was heard is what was said, from its beginning, and all of it when nobody hung up early."""
         assert self.over
-        assert bytes(self._heard) == self._hears[: len(self._heard)]
-        assert not self._orderly or len(self._heard) == len(self._hears)
+        hears, mark = self._hears, self._mark
+        if mark is not None and not self._manners.inline:
+            assert self._urgent == hears[mark : mark + 1] or not self._orderly
+            hears = hears[:mark] + hears[mark + 1 :]
+        assert bytes(self._heard) == hears[: len(self._heard)]
+        assert not self._orderly or len(self._heard) == len(hears)
+
+
+def _urgent_place(manners: Manners, says: bytes) -> int | None:
+    """Which octet of `says` is urgent."""
+    return None if manners.urgent is None or not says else int(manners.urgent * len(says))

@@ -74,6 +74,19 @@ def test_every_closing_state_ends_though_the_peer_is_gone(state: State) -> None:
     assert lone.stack.next_deadline() is None
 
 
+def test_fin_wait_2_ends_though_the_user_leaves_only_then() -> None:
+    lone = Lone()
+    conn = lone.establish()
+    conn.shutdown(socket.SHUT_WR, lone.now)
+    lone.segment(ACK, 1001, lone.iss + 2 & 0xFFFF_FFFF)
+    lone.run(3600)
+    assert conn.state is State.FIN_WAIT_2  # a user who listens may wait
+    conn.close(lone.now)
+    lone.sim.run()
+    assert lone.stack.tcp.flows == []
+    assert lone.stack.memory.used == 0
+
+
 def move_to(lone: Lone, conn: StreamEndpoint, state: State) -> None:
     """From ESTABLISHED, the user gone."""
     ack = lone.iss + 2 & 0xFFFF_FFFF
@@ -255,7 +268,8 @@ def test_half_open_connections_are_capped() -> None:
     for port in range(2000):
         lone.segment(SYN, 1000, src_port=10_000 + port)
         lone.frames()
-    assert len(lone.stack.tcp.flows) == 16
+    half_open = len(lone.stack.tcp.flows)
+    assert half_open == 16
     assert lone.stack.memory.used < 16 << 10
     lone.sim.run()
     assert lone.stack.tcp.flows == []
