@@ -86,7 +86,7 @@ class Model:
 
     def restore(self, before: "Model") -> None:
         """4.9.2."""
-        if self.cwnd < self.cwnd_prior:
+        if self.cwnd < self.cwnd_prior - 1e-9:
             rtt, last = self.rtt, self.last
             self.__dict__.update(before.__dict__)
             self.rtt, self.last = rtt, last
@@ -107,8 +107,8 @@ class Session:
         self.now: Ns = 0
 
     def check(self) -> None:
-        assert self.ours.cwnd / self.mss == pytest.approx(self.model.cwnd, rel=0.002, abs=0.02)
-        assert self.ours.ssthresh / self.mss == pytest.approx(self.model.ssthresh, rel=0.002, abs=0.02)
+        assert self.ours.cwnd / self.mss == pytest.approx(self.model.cwnd, rel=0.002, abs=0.05)
+        assert self.ours.ssthresh / self.mss == pytest.approx(self.model.ssthresh, rel=0.002, abs=0.05)
 
     def settle(self) -> None:
         """Where rounding decides a comparison, both go on from the same numbers."""

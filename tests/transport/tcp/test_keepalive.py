@@ -103,3 +103,21 @@ def test_our_answer_to_the_peers_probe(wire: Script) -> None:
     wire.inject(seq=0, data=b"\0")  # with an octet of garbage: RFC 9293 section 3.8.4
     wire.expect(". 1:1 ack 1")
     assert wire.tcp.readable == 0
+
+
+def test_a_user_timeout_takes_the_place_of_the_number_of_probes(wire: Script) -> None:
+    """As in Linux, but never before a probe has gone unanswered (MUST-26)."""
+    wire.established(**FAST | {"user_timeout": 21 * SECOND})
+    for expected in (10, 2, 2, 2, 2, 2):
+        assert wire.wait() == expected * SECOND
+        wire.expect(". 0:0")
+    assert wire.wait() == 2 * SECOND  # after 22 s of silence
+    wire.expect("R. 1")
+
+
+def test_a_user_timeout_shorter_than_the_idle_time_waits_for_a_probe(wire: Script) -> None:
+    wire.established(**FAST | {"user_timeout": SECOND})
+    assert wire.wait() == 10 * SECOND
+    wire.expect(". 0:0")
+    assert wire.wait() == 2 * SECOND
+    wire.expect("R. 1")

@@ -6,6 +6,7 @@ import pytest
 
 from pystack.transport.tcp import State
 from pystack.units import MS, SECOND
+from pystack.wire.seq import wrap
 from tests.transport.tcp.script import Script
 
 # The sender
@@ -419,6 +420,30 @@ def test_super_segments_are_whole_segments(wire: Script) -> None:
     wire.sent.clear()
     wire.wait()
     wire.expect("4001:5001")  # what was lost goes at the path's size
+
+
+def test_a_super_segment_counts_as_the_segments_it_stands_for(wire: Script) -> None:
+    wire.established(send_buffer=1 << 20)
+    before = wire.tcp.info()
+    wire.tso = 4500
+    wire.send(4000)
+    segment = wire.take()
+    segment.seq, segment.ack, segment.length = wrap(wire.place.irs + 1), wrap(wire.place.iss + 4001), 3500
+    segment.payload = (bytes(3500),)
+    wire.tcp.on_segment(segment, wire.now)
+    info = wire.tcp.info()
+    assert (info.segments_out - before.segments_out, info.data_segments_out - before.data_segments_out) == (4, 4)
+    assert (info.segments_in - before.segments_in, info.data_segments_in - before.data_segments_in) == (4, 4)
+
+
+def test_answers_that_the_link_takes_in_parts_count_each(wire: Script) -> None:
+    wire.established(sack=True)
+    before = wire.tcp.info().segments_out
+    wire.hold = True
+    for seq in range(1001, 11_001, 2000):
+        wire.inject(seq=seq, data=1000)
+    assert [len(wire.tcp.take_output(wire.now, 2)) for _ in range(4)] == [2, 2, 1, 0]
+    assert wire.tcp.info().segments_out - before == 5
 
 
 def test_a_received_super_segment_is_acknowledged_at_once(wire: Script) -> None:
