@@ -15,7 +15,7 @@ class ReorderingWindow:
     As long as no reordering was ever seen there is none: during recovery, and once three segments beyond a gap have
     arrived, where the duplicate threshold of RFC 5681 would have started it."""
 
-    __slots__ = ("_dsack_round", "_multiplier", "_persist", "rtt", "seen", "value")
+    __slots__ = ("_dsack_round", "_grew", "_multiplier", "_persist", "rtt", "seen", "value")
 
     def __init__(self) -> None:
         self.rtt: Ns = 0
@@ -27,6 +27,7 @@ class ReorderingWindow:
         self._multiplier = 1
         self._persist = _PERSIST
         self._dsack_round: int | None = None
+        self._grew = False
 
     def on_dsack(self, una: int, nxt: int) -> None:
         """A segment arrived twice: taken for lost too early, perhaps. Counts once per round trip."""
@@ -34,14 +35,18 @@ class ReorderingWindow:
             self._dsack_round = nxt
             self._multiplier += 1
             self._persist = _PERSIST
+            self._grew = True
 
     def on_recovered(self) -> None:
-        self._persist -= 1
-        if self._persist <= 0:
-            self._multiplier = 1
+        """A recovery has ended. It does not count when the acknowledgement that ends it has enlarged the window."""
+        if not self._grew:
+            self._persist -= 1
+            if self._persist <= 0:
+                self._multiplier = 1
 
     def update(self, min_rtt: Ns, srtt: Ns, *, recovering: bool, sacked_segments: int) -> Ns:
-        """Step 4."""
+        """Step 4, the end of it."""
+        self._grew = False
         if not self.seen and (recovering or sacked_segments >= DUP_THRESHOLD):
             self.value = 0
         else:

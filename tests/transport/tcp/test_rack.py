@@ -294,6 +294,19 @@ def test_there_is_none_in_recovery_before_reordering_was_seen() -> None:
     assert window(seen=1).update(80, 100, recovering=True, sacked_segments=3) == 20
 
 
+def test_a_recovery_that_ends_with_the_dsack_does_not_count_among_the_sixteen() -> None:
+    """Section 6.2, step 4, the pseudocode: "else if"."""
+    rack = window(seen=1)
+    rack.on_dsack(0, 1000)
+    rack.on_recovered()
+    for _ in range(15):
+        assert rack.update(80, 100, recovering=False, sacked_segments=0) == 40
+        rack.on_recovered()
+    assert rack.update(80, 100, recovering=False, sacked_segments=0) == 40
+    rack.on_recovered()
+    assert rack.update(80, 100, recovering=False, sacked_segments=0) == 20
+
+
 def test_each_round_trip_with_a_dsack_widens_it_up_to_the_smoothed_round_trip() -> None:
     rack = window(seen=1)
     rack.on_dsack(0, 1000)
@@ -309,6 +322,7 @@ def test_each_round_trip_with_a_dsack_widens_it_up_to_the_smoothed_round_trip() 
 def test_sixteen_recoveries_without_a_dsack_narrow_it_again() -> None:
     rack = window(seen=1)
     rack.on_dsack(0, 1000)
+    rack.update(80, 100, recovering=False, sacked_segments=0)
     for _ in range(15):
         rack.on_recovered()
     assert rack.update(80, 100, recovering=False, sacked_segments=0) == 40
