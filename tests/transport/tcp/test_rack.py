@@ -352,3 +352,17 @@ def test_what_arrives_together_is_answered_one_by_one(wire: Script) -> None:
     wire.hold = False
     assert sent(wire) == [*full(10_001, 18_001), (4001, 5001), (18_001, 19_001)]
     assert wire.tcp.info().ssthresh == 7000
+
+
+def test_duplicates_without_new_blocks_let_nothing_out(wire: Script) -> None:
+    """RFC 5681 section 3.2, step 1, and RFC 6675 section 2: with SACK only new blocks say that something has arrived."""
+    flying(wire)
+    for _ in range(5):
+        wire.inject(ack=1)
+    assert sent(wire) == []
+    wire.inject(ack=1, sack=[(1001, 2001)])
+    assert sent(wire) == full(10_001, 11_001)
+    for _ in range(5):
+        wire.inject(ack=1, sack=[(1001, 2001)])
+    assert sent(wire) == []
+    assert wire.tcp.info().phase == "Open"

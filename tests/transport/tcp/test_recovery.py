@@ -225,3 +225,17 @@ def test_the_windows_never_fall_below_a_segment() -> None:
     assert control.cwnd == 2000
     control.on_smss(5000)
     assert control.cwnd == 5000
+
+
+def test_what_is_received_does_not_keep_an_idle_window_alive(wire: Script) -> None:
+    """RFC 5681 section 4.1: what counts is when data was last sent; a request that has just come changes nothing."""
+    flying(wire)
+    wire.inject(ack=10_001)
+    while wire.tcp.unacknowledged:
+        wire.inject()
+    assert wire.tcp.congestion.cwnd > 20_000
+    wire.advance(10 * SECOND)
+    wire.inject(data=100)
+    wire.sent.clear()
+    wire.send(100_000)
+    assert len(drain(wire)) == 10
