@@ -109,7 +109,7 @@ class Host:
                 sock.settimeout(timeout)
                 if source_address is not None:
                     sock.bind(source_address)
-                sock.connect((target, port))
+                sock._connect((target, port))
             except OSError as error:
                 sock.close()
                 failure = error

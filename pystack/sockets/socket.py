@@ -177,7 +177,10 @@ class Socket:
     def connect(self, address: Address) -> None:
         """Raises `ConnectionRefusedError`, `TimeoutError` and what else the standard library's would; with a timeout
         of 0 `BlockingIOError` (EINPROGRESS) while the handshake goes on."""
-        target = self._literal("connect", address)
+        self._connect(self._literal("connect", address))
+
+    def _connect(self, target: tuple[IPAddress, int]) -> None:
+        """The same, with no name left to look up."""
         self._pump.call(lambda now: self._endpoint.connect(target, now))
         endpoint = self._endpoint
         if not isinstance(endpoint, StreamEndpoint):

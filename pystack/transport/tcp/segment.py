@@ -41,6 +41,9 @@ _STAMPED = struct.Struct("!HHIIHHHHIII")
 _STAMPED_OFFSET = _STAMPED.size << 10
 _STAMPS = struct.Struct("!II")
 _STAMPS_PREFIX = int.from_bytes(_ONLY_TIMESTAMPS, "big")
+_USUAL = struct.Struct("!HHIIII")
+"""What nearly every SYN brings, in Linux's order: MSS; SACK permitted; timestamps; NOP, window scale."""
+_USUAL_MSS, _USUAL_MIDDLE, _USUAL_END = 0x0204, 0x0402080A, 0x01030300
 
 
 @define(eq=False, repr=False)
@@ -84,6 +87,11 @@ class Segment:
         if offset == 32 and view[20:24] == _ONLY_TIMESTAMPS:
             ts_val, ts_ecr = _STAMPS.unpack_from(view, 24)
             return cls(seq, ack, flags, window, payload, length, ts_val, ts_ecr, gso_size, urgent)
+        if offset == 40 and flags & SYN:
+            first, mss, middle, ts_val, ts_ecr, last = _USUAL.unpack_from(view, 20)
+            if first == _USUAL_MSS and middle == _USUAL_MIDDLE and last & ~0xFF == _USUAL_END:
+                scale = last & 0xFF
+                return cls(seq, ack, flags, window, payload, length, ts_val, ts_ecr, gso_size, urgent, mss, scale, True)
         segment = cls(seq, ack, flags, window, payload, length, None, 0, gso_size, urgent)
         if offset > 20:
             segment._read(parse_options(view[20:offset]))
@@ -113,7 +121,7 @@ class Segment:
     @property
     def options_octets(self) -> int:
         """What the options of a SYN take, padding counted."""
-        return len(pack_options(self._options()))
+        return len(self._pack_options())
 
     def header_bytes(self, src_port: int, dst_port: int, pseudo: int = 0) -> bytes:
         """The TCP header with its options. MSS, window scale and SACK-permitted are for SYNs only.
@@ -121,7 +129,7 @@ class Segment:
         The checksum field holds the folded sum of the pseudo-header, which is `pseudo` without its length, not
         inverted: what a link that computes checksums expects. Without `pseudo` it is 0."""
         if self.flags & SYN or self.sack:
-            options = pack_options(self._options())
+            options = self._pack_options()
             octets = TCP.size + len(options)
             folded = pseudo and ((pseudo + octets + self.length) % 0xFFFF or 0xFFFF)
             word = octets << 10 | self.flags
@@ -143,6 +151,13 @@ class Segment:
         folded = pseudo and ((pseudo + TCP.size + self.length) % 0xFFFF or 0xFFFF)
         word = TCP.size << 10 | self.flags
         return TCP.pack(src_port, dst_port, self.seq, self.ack, word, self.window, folded, self.urgent)
+
+    def _pack_options(self) -> bytes:
+        mss, stamp, scale = self.mss, self.ts_val, self.window_scale
+        usual = self.sack_permitted and not self.sack and self.fast_open is None
+        if not usual or mss is None or stamp is None or scale is None:
+            return pack_options(self._options())
+        return _USUAL.pack(_USUAL_MSS, mss, _USUAL_MIDDLE, stamp, self.ts_ecr, _USUAL_END | scale)
 
     def _options(self) -> list[TCPOption]:
         """In Linux's order, each aligned by NOPs in front, but for the last one."""

@@ -21,6 +21,16 @@ def test_the_usual_segment_octet_by_octet() -> None:
     assert header.hex() == "1f900050010203040506070880101122000000000101080aa0a1a2a3b0b1b2b3"
 
 
+def test_the_usual_syn_octet_by_octet() -> None:
+    segment = Segment(
+        1, 0, SYN, 0x1122, ts_val=0xA0A1A2A3, ts_ecr=0xB0B1B2B3, mss=1460, window_scale=8, sack_permitted=True
+    )
+    header = segment.header_bytes(0x1F90, 0x0050)
+    assert header[:20].hex() == "1f9000500000000100000000a002112200000000"
+    assert header[20:].hex() == "020405b4" + "0402" + "080aa0a1a2a3b0b1b2b3" + "01" + "030308"
+    assert asdict(Segment.from_bytes((header,))) == asdict(segment)
+
+
 def test_no_options() -> None:
     assert Segment(1, 2, RST | ACK, 3).header_bytes(4, 5).hex() == "0004000500000001000000025014000300000000"
 
