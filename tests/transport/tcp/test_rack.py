@@ -355,7 +355,7 @@ def test_what_arrives_together_is_answered_one_by_one(wire: Script) -> None:
 
 
 def test_duplicates_without_new_blocks_let_nothing_out(wire: Script) -> None:
-    """RFC 5681 section 3.2, step 1, and RFC 6675 section 2: with SACK only new blocks say that something has arrived."""
+    """With SACK only new blocks say that something has arrived (RFC 5681 section 3.2, step 1; RFC 6675 section 2)."""
     flying(wire)
     for _ in range(5):
         wire.inject(ack=1)
