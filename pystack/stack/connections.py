@@ -1,7 +1,7 @@
 """The TCP connections of one host: how they are made, where they are found, and which local ports they hold until
 nothing is left of them."""
 
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Callable
 from errno import EADDRINUSE
 from functools import partial
@@ -25,7 +25,7 @@ from pystack.stack.flow import (
     super_segment,
 )
 from pystack.stack.ports import Ports
-from pystack.stack.timers import Timers
+from pystack.stack.timers import Alarm, Timers
 from pystack.transport.tcp.connection import TCPConnection
 from pystack.transport.tcp.isn import ISNGenerator
 from pystack.transport.tcp.timewait import TimeWait
@@ -47,8 +47,14 @@ class Connections:
     """A connection's deadline has come."""
     flows: dict[bytes, Flow] = field(init=False, factory=dict)
     """The living ones."""
-    lingering: dict[bytes, Lingering] = field(init=False, factory=dict)
-    """Those in TIME-WAIT that have no user, oldest first."""
+    lingering: OrderedDict[bytes, Lingering] = field(init=False, factory=OrderedDict)
+    """Those in TIME-WAIT that have no user, in the order in which it ends."""
+    _end: Alarm = field(init=False)
+    """Of the first one's TIME-WAIT, or one before it that is gone."""
+
+    @_end.default
+    def _make_end(self) -> Alarm:
+        return self.timers.alarm(self._forget_due)
 
     @property
     def is_full(self) -> bool:
@@ -148,16 +154,29 @@ class Connections:
         if len(self.lingering) >= self.config.time_wait_limit:
             self.counters["tcp.time_wait_evicted"] += 1
             self.forget(next(iter(self.lingering.values())))
-        lingering = Lingering(flow.key, record, flow.path, flow.pseudo, flow.settings)
-        self.lingering[flow.key] = lingering
-        lingering.alarm = self.timers.alarm(lambda _: self.forget(lingering))
-        lingering.alarm.set(record.deadline)
+        self.lingering[flow.key] = Lingering(flow.key, record, flow.path, flow.pseudo, flow.settings)
+        if self._end.deadline is None:
+            self._end.set(record.deadline)
+
+    def linger_on(self, lingering: Lingering) -> None:
+        """Its TIME-WAIT has begun again, and ends after all others."""
+        self.lingering.move_to_end(lingering.key)
 
     def forget(self, lingering: Lingering) -> None:
         """Its TIME-WAIT is over."""
         del self.lingering[lingering.key]
-        lingering.alarm.cancel()
         self._vacate(lingering.path, ports_of(lingering.key)[0])
+        if not self.lingering:
+            self._end.set(None)
+
+    def _forget_due(self, now: Ns) -> None:
+        """One that its user left only in TIME-WAIT may be due before others that came earlier: it waits for them."""
+        while self.lingering:
+            first = next(iter(self.lingering.values()))
+            if first.record.deadline > now:
+                self._end.set(first.record.deadline)
+                return
+            self.forget(first)
 
     def _drop(self, flow: Flow) -> None:
         del self.flows[flow.key]

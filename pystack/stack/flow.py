@@ -124,7 +124,6 @@ class Lingering:
     path: Path
     pseudo: int
     settings: Settings
-    alarm: Alarm = field(init=False)
 
     def may_reopen(self, listening: ListeningPort, syn: Segment) -> bool:
         """Whether `syn` may begin a connection of `listening` in its place."""

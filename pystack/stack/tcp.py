@@ -213,8 +213,11 @@ class TCPService:
             self._transmitter.answer(reset, path, ports_of(key), self.plain, now)
 
     def _answer_lingering(self, lingering: Lingering, segment: Segment, now: Ns) -> None:
-        reply = lingering.record.on_segment(segment, now)
-        lingering.alarm.set(lingering.record.deadline)
+        record = lingering.record
+        deadline = record.deadline
+        reply = record.on_segment(segment, now)
+        if record.deadline != deadline:
+            self.connections.linger_on(lingering)
         if reply is not None:
             ports = ports_of(lingering.key)
             self._transmitter.send(reply, lingering.path, lingering.pseudo, ports, lingering.settings, now)

@@ -274,6 +274,27 @@ def test_time_wait_records_are_capped_oldest_first() -> None:
     assert pair.b.next_deadline() is None
 
 
+def test_time_wait_that_began_before_its_user_left_ends_with_that_of_others(pair: Pair) -> None:
+    server = pair.listen()
+    early, late = pair.connect(), pair.connect()
+    first, second = pair.accept(server), pair.accept(server)
+    first.shutdown(socket.SHUT_WR, pair.now)
+    pair.run(0.01)
+    early.close(pair.now)
+    pair.run(20)  # `first` is in TIME-WAIT, and its user still there
+    second.close(pair.now)
+    pair.run(0.01)
+    late.close(pair.now)
+    pair.run(0.01)
+    first.close(pair.now)
+    assert len(pair.b.tcp.connections.lingering) == 2
+    pair.run(50)
+    assert len(pair.b.tcp.connections.lingering) == 2
+    pair.run(10)
+    assert not pair.b.tcp.connections.lingering
+    assert pair.b.next_deadline() is None
+
+
 def test_the_connection_limit_holds_on_both_sides() -> None:
     pair = make_pair(1, Medium.IP, StackConfig(connection_limit=2))
     pair.listen()
