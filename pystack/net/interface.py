@@ -38,7 +38,8 @@ class Interface:
     """Sources that nobody else can have: our own addresses, directed broadcasts."""
     claims: Claims | None = field(init=False)
     """The link, if its ports must be held. Found out once: to ask a protocol class takes 10 us."""
-    _queue: list[Frame] = field(init=False, factory=list)
+    queue: list[Frame] = field(init=False, factory=list)
+    """Frames that the link has not taken yet."""
     _refused: bool = field(init=False, default=False)
     """The link did not take all of the queue."""
 
@@ -61,48 +62,46 @@ class Interface:
     @property
     def has_room(self) -> bool:
         """Nothing is left over that the link refused, and the queue takes more."""
-        return not self._refused and len(self._queue) < self.queue_limit
+        return not self._refused and len(self.queue) < self.queue_limit
 
     @property
     def room(self) -> int:
         """Frames that the queue still takes; none, while some are left over that the link refused."""
-        return 0 if self._refused else max(0, self.queue_limit - len(self._queue))
+        return 0 if self._refused else max(0, self.queue_limit - len(self.queue))
 
     @property
     def unsent(self) -> bool:
         """Frames wait that the link has not refused."""
-        return bool(self._queue) and not self._refused
+        return bool(self.queue) and not self._refused
 
     def transmit(self, frame: Frame) -> None:
         """Queue a frame; a full queue drops it. `has_room` tells before."""
         if not self.up:
             self.counters["link.down"] += 1
-        elif len(self._queue) >= self.queue_limit:
+        elif len(self.queue) >= self.queue_limit:
             self.counters["link.queue_full"] += 1
         else:
-            self._queue.append(frame)
+            self.queue.append(frame)
 
     def transmit_control(self, frame: Frame) -> None:
         """As `transmit`, with some room that data cannot take: without ARP's answers nobody can reach us."""
-        if self.up and self.queue_limit <= len(self._queue) < self.queue_limit + self.queue_limit // 8:
-            self._queue.append(frame)
+        if self.up and self.queue_limit <= len(self.queue) < self.queue_limit + self.queue_limit // 8:
+            self.queue.append(frame)
         else:
             self.transmit(frame)
 
     def flush(self, now: Ns) -> None:
-        """Hand the queue to the link. Raises `LinkDown`."""
-        if not self._queue:
-            return
-        frames, self._queue = self._queue, []
+        """Hand the queue, which is not empty, to the link. Raises `LinkDown`."""
+        frames, self.queue = self.queue, []
         taken = self.link.send(frames, now)
         self._refused = taken < len(frames)
         if self._refused:
-            self._queue = frames[taken:]
+            self.queue = frames[taken:]
 
     def shut(self) -> None:
         """The link is gone: forget whatever depended on it."""
         self.up = False
-        self._queue.clear()
+        self.queue.clear()
         self._refused = False
         if self.arp is not None:
             self.arp.cache.clear()

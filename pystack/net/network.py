@@ -244,6 +244,8 @@ class Network:
             except LinkDown as error:
                 self._link_down(interface, error)
                 continue
+            if not frames:
+                continue
             accept = self._ip if interface.arp is None else self._ethernet
             for frame in frames:
                 try:
@@ -256,6 +258,8 @@ class Network:
     def flush(self, now: Ns) -> None:
         """Hand what is queued to the links."""
         for interface in self._paths.interfaces:
+            if not interface.queue:
+                continue
             try:
                 interface.flush(now)
             except LinkDown as error:
@@ -273,7 +277,7 @@ class Network:
         for interface in self._paths.interfaces:
             if not interface.up:
                 continue
-            if interface.unsent:
+            if interface.queue and interface.unsent:
                 return 0
             due = interface.link.next_arrival()
             if due is not None and (earliest is None or due < earliest):

@@ -52,9 +52,8 @@ class Output:
             raise ValueError(f"a TTL or hop limit is 1 to 255, not {ttl}")
         ip_octets = path.header_octets
         total_length = ip_octets + len(header) + length
-        if self._mtus.learned:
+        if total_length > path.link_mtu or self._mtus.learned:
             self._mtus.expire(path.dst, now)
-        if total_length > path.mtu:
             _check_size(path, total_length, ip_octets + len(header), gso_size)
         if dont_fragment:
             packet = path.ip_header(protocol, total_length, ttl, tos) + header
@@ -93,6 +92,8 @@ def _marks(csum_start: int, csum_offset: int, gso_type: GSOType, gso_size: int, 
 
 def _check_size(path: Path, total_length: int, headers: int, gso_size: int) -> None:
     """A super-segment may exceed the path MTU if what is cut from it does not."""
+    if total_length <= path.mtu:
+        return
     if gso_size and headers + gso_size <= path.mtu and total_length <= path.interface.capabilities.tso:
         return
     raise os_error(EMSGSIZE, f"{total_length} octets of packet for {address_text(path.dst)}, path MTU is {path.mtu}")

@@ -113,12 +113,17 @@ class Pump:
     def call(self, function: Callable[[Ns], T]) -> T:
         """`function(now)` under the lock."""
         with self._lock:
-            if self._barred is not None or self._busy:
-                raise self._refusal()
-            answer = self._guarded(function, monotonic_ns())
-            if self._seat is not None and self._seat.asleep:
-                self._correct(self._seat)
-            return answer
+            return self._call(function)
+
+    def _call(self, function: Callable[[Ns], T]) -> T:
+        """The same for who has the lock."""
+        if self._barred is not None or self._busy:
+            raise self._refusal()
+        answer = self._guarded(function, monotonic_ns())
+        seat = self._seat
+        if seat is not None and seat.asleep:
+            self._correct(seat)
+        return answer
 
     def run(self, endpoint: Endpoint, attempt: Callable[[Ns], T | None], timeout: Ns | None) -> T:
         """What `attempt` answers, waited for as long as `timeout` says (None: for ever). With a timeout of 0
@@ -127,12 +132,12 @@ class Pump:
         operation: Operation[T] | None = None
         try:
             with self._lock:
-                answer = self.call(attempt)
+                answer = self._call(attempt)
                 if answer is not None:
                     return answer
                 if timeout == 0:
                     return self._attempt_after_poll(attempt)
-                operation = self.call(partial(endpoint.pend, attempt, timeout))
+                operation = self._call(partial(endpoint.pend, attempt, timeout))
                 waiter = self._expect(operation)
             self._wait(waiter)
         except BaseException:
@@ -146,7 +151,7 @@ class Pump:
         operation: Operation[T] | None = None
         try:
             with self._lock:
-                operation = self.call(start)
+                operation = self._call(start)
                 if operation.done:
                     return operation.result()
                 waiter = self._expect(operation)
@@ -201,8 +206,8 @@ class Pump:
 
     def _attempt_after_poll(self, attempt: Callable[[Ns], T | None]) -> T:
         """Under the lock. What has arrived counts, even when the pump's thread has not had the processor to see it."""
-        self.call(self._advance)
-        answer = self.call(attempt)
+        self._call(self._advance)
+        answer = self._call(attempt)
         if answer is None:
             raise os_error(EAGAIN, "this socket does not wait; settimeout(None) makes it")
         return answer

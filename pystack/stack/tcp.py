@@ -129,13 +129,14 @@ class TCPService:
                 break
         else:
             self._agenda.enqueue(flow)
-        self._rest(flow, now)
+        if not flow.touched:
+            self._rest(flow, now)
 
     def after_read(self, flow: Flow, now: Ns) -> None:
         """The user has read: memory is free, and the window may have opened enough to tell the peer."""
         if flow.connection.has_output(now):
             self.push(flow, now)
-        elif self.connections.flows.get(flow.key) is flow:
+        elif not flow.touched and self.connections.flows.get(flow.key) is flow:
             self.accounts.charge(flow, now)
 
     def detach(self, flow: Flow, now: Ns) -> None:
@@ -265,13 +266,13 @@ class TCPService:
                 agenda.enqueue(flow)
         self._send_in_turn(now, budget)
         for flow in touched:
-            flow.touched = False
             if flow.connection.snd_una > flow.acknowledged:
                 flow.acknowledged = flow.connection.snd_una
                 self.network.confirm(flow.path, now)
-            self._rest(flow, now)
             if flow.on_progress is not None:
                 flow.on_progress(now)
+            flow.touched = False
+            self._rest(flow, now)
 
     def _send_in_turn(self, now: Ns, budget: int) -> None:
         ready = self._agenda.ready
@@ -287,12 +288,13 @@ class TCPService:
                 ready.append(flow)
             else:
                 flow.queued = False
-                if not flow.touched:  # those come to rest once they are done with
+                if not flow.touched:
                     self._rest(flow, now)
         ready.extend(stalled)
 
     def _rest(self, flow: Flow, now: Ns) -> None:
-        """Between two events: the alarm, the accept queue and the table follow the connection's state."""
+        """Between two events: the alarm, the accept queue and the table follow the connection's state. What is touched
+        comes to rest at the end of its turn, whatever its user does meanwhile."""
         if self.connections.flows.get(flow.key) is not flow:
             return
         connection = flow.connection

@@ -1,4 +1,5 @@
-"""One heap of deadlines for a whole stack. Moving an alarm later costs nothing: its old entry is corrected when met."""
+"""One heap of deadlines for a whole stack. Moving an alarm costs nothing while nobody asks for the next deadline: it is
+entered then, if that is earlier than its old entry, which is corrected when met."""
 
 from collections.abc import Callable
 from heapq import heapify, heappop, heappush, heapreplace
@@ -14,12 +15,13 @@ COMPACT_FROM = 64
 class Alarm:
     """One owner's next deadline."""
 
-    __slots__ = ("_callback", "_entry", "_timers", "deadline")
+    __slots__ = ("_callback", "_entry", "_timers", "_waiting", "deadline")
 
     def __init__(self, timers: "Timers", callback: Callable[[Ns], None]) -> None:
         self._timers = timers
         self._callback = callback
         self._entry: Ns | None = None  # the time under which the heap knows this alarm
+        self._waiting = False  # to be entered
         self.deadline: Ns | None = None
 
     def set(self, deadline: Ns | None) -> None:
@@ -27,8 +29,9 @@ class Alarm:
         if deadline == self.deadline:
             return
         self.deadline = deadline
-        if deadline is not None and (self._entry is None or deadline < self._entry):
-            self._timers.enter(self, deadline)
+        if deadline is not None and not self._waiting and (self._entry is None or deadline < self._entry):
+            self._waiting = True
+            self._timers.waiting.append(self)
 
     def cancel(self) -> None:
         """Never ring again; the owner is gone, and nothing here keeps it alive. The heap lets go of the alarm in
@@ -44,6 +47,8 @@ class Timers:
 
     def __init__(self) -> None:
         self._heap: list[tuple[Ns, int, Alarm]] = []
+        self.waiting: list[Alarm] = []
+        """Set since somebody asked for the next deadline, perhaps to one earlier than the heap knows."""
         self._entered = 0
         self._abandoned = 0
 
@@ -51,6 +56,8 @@ class Timers:
         return Alarm(self, callback)
 
     def next_deadline(self) -> Ns | None:
+        if self.waiting:
+            self._enter()
         heap = self._heap
         while heap:
             when, _, alarm = heap[0]
@@ -66,7 +73,7 @@ class Timers:
 
     def ring(self, now: Ns) -> None:
         """Call back every alarm that is due. One set anew by its callback for `now` or earlier rings again."""
-        while True:
+        while self.waiting or (self._heap and self._heap[0][0] <= now):  # no entry is later than its alarm's deadline
             when = self.next_deadline()
             if when is None or when > now:
                 return
@@ -74,10 +81,15 @@ class Timers:
             alarm.deadline = None
             alarm._callback(now)
 
-    def enter(self, alarm: Alarm, deadline: Ns) -> None:
-        self._entered += 1
-        alarm._entry = deadline
-        heappush(self._heap, (deadline, self._entered, alarm))
+    def _enter(self) -> None:
+        for alarm in self.waiting:
+            alarm._waiting = False
+            deadline = alarm.deadline
+            if deadline is not None and (alarm._entry is None or deadline < alarm._entry):
+                self._entered += 1
+                alarm._entry = deadline
+                heappush(self._heap, (deadline, self._entered, alarm))
+        self.waiting.clear()
 
     def abandon(self) -> None:
         self._abandoned += 1
