@@ -189,7 +189,7 @@ class Output(TransmissionControlBlock):
         size = min(again.end, end) - again.start
         self._octets_resent += size
         self._data_segments_out += size > 0
-        out.append(self._data_segment(self._segment(again.start, ACK, now), again.start, size, again.end > end))
+        out.append(self._fill(self._segment(again.start, ACK, now), again.start, size, fin=again.end > end))
         first = again.start == self.snd_una and self._selective.phase is _FAST
         if self._timers.retransmit == NEVER or first:  # RFC 6675 section 6: the timer may start again with it
             self._timers.retransmit = now + self._rtt.rto
@@ -200,7 +200,7 @@ class Output(TransmissionControlBlock):
         size = min(self._send.end - nxt, mss, self.snd_una + self.snd_wnd - nxt)
         if size > 0:
             flags = ACK | PSH if (self._rtt.srtt or 0) < self.config.delayed_ack else ACK  # docs/deviations.md
-            out.append(self._data_segment(self._segment(nxt, flags, now), nxt, size, fin=False))
+            out.append(self._fill(self._segment(nxt, flags, now), nxt, size, fin=False))
             board.on_sent(nxt, nxt + size, size, now)
             self.snd_nxt += size
             self._data_segments_out += 1
@@ -266,7 +266,7 @@ class Output(TransmissionControlBlock):
         if self._ecn.cwr_due:
             largest = mss  # a super-segment's flags would be repeated in each segment
         start = entered = self.snd_nxt
-        before, parts = len(out), 0
+        flags, before, parts = head.flags, len(out), 0
         while len(out) < limit:
             unsent = send.end - self.snd_nxt
             size = min(unsent, window, allowed, largest)
@@ -279,13 +279,18 @@ class Output(TransmissionControlBlock):
             fin = self._fin_due and size == unsent and (window > size or self._override)
             if not size and not fin:
                 break
-            segment = self._data_segment(head, self.snd_nxt, size, fin)
+            segment = head
+            if self.snd_nxt > start:
+                segment = Segment(wrap(self.snd_nxt), head.ack, flags, head.window, (), 0, head.ts_val, head.ts_ecr)
+                segment.sack = head.sack
+            self._fill(segment, self.snd_nxt, size, fin=fin)
             if size > mss:
                 segment.gso_size = mss
                 parts += size // mss - 1
             if self._ecn.marks and size and not self._override:
                 self._mark_capable(segment)
             out.append(segment)
+            last = fin or (size == unsent and not self._fin_due)
             size += fin
             if size < mss or fin:  # full ones are entered together
                 self._snd_small = self.snd_nxt + size
@@ -297,8 +302,8 @@ class Output(TransmissionControlBlock):
             window -= size
             allowed -= size
             self._override = False
-            if fin:
-                before += size == 1  # no data segment
+            if last:
+                before += fin and size == 1  # no data segment
                 break
         if self.snd_nxt > entered:
             board.on_sent(entered, self.snd_nxt, mss, now)
@@ -342,16 +347,16 @@ class Output(TransmissionControlBlock):
             return idle or self._fin_due
         return size > 0 and idle and size == window and 2 * size >= self._max_snd_wnd  # (3)
 
-    def _data_segment(self, head: Segment, seq: int, size: int, fin: bool) -> Segment:
-        """`size` octets of the stream from `seq` on; what it acknowledges and offers is `head`'s."""
+    def _fill(self, segment: Segment, seq: int, size: int, *, fin: bool) -> Segment:
+        """`segment`, which begins at `seq`, with `size` octets of the stream, and FIN behind them."""
         send = self._send
-        flags = head.flags | FIN if fin else head.flags
-        if size and seq + size == send.end:
-            flags |= PSH
-        payload = send.slices(seq, size) if size else ()
-        segment = Segment(wrap(seq), head.ack, flags, head.window, payload, size, head.ts_val, head.ts_ecr)
-        if head.sack:
-            segment.sack = head.sack
+        if size:
+            segment.payload = send.slices(seq, size)
+            segment.length = size
+            if seq + size == send.end:
+                segment.flags |= PSH
+        if fin:
+            segment.flags |= FIN
         if self.snd_up > seq:
             segment.flags |= URG
             segment.urgent = min(self.snd_up - seq, _URGENT_MAX)

@@ -40,6 +40,7 @@ _ONLY_TIMESTAMPS = b"\x01\x01\x08\x0a"
 _STAMPED = struct.Struct("!HHIIHHHHIII")
 _STAMPED_OFFSET = _STAMPED.size << 10
 _STAMPS = struct.Struct("!II")
+_TWO_NOPS = 0x0101
 _STAMPS_PREFIX = int.from_bytes(_ONLY_TIMESTAMPS, "big")
 _USUAL = struct.Struct("!HHIIII")
 """What nearly every SYN brings, in Linux's order: MSS; SACK permitted; timestamps; NOP, window scale."""
@@ -153,11 +154,21 @@ class Segment:
         return TCP.pack(src_port, dst_port, self.seq, self.ack, word, self.window, folded, self.urgent)
 
     def _pack_options(self) -> bytes:
+        if self.sack and not self.flags & SYN:
+            return self._pack_sack()
         mss, stamp, scale = self.mss, self.ts_val, self.window_scale
         usual = self.sack_permitted and not self.sack and self.fast_open is None
         if not usual or mss is None or stamp is None or scale is None:
             return pack_options(self._options())
         return _USUAL.pack(_USUAL_MSS, mss, _USUAL_MIDDLE, stamp, self.ts_ecr, _USUAL_END | scale)
+
+    def _pack_sack(self) -> bytes:
+        """What `_options` lists of a segment that is no SYN and has blocks."""
+        edges = [edge for block in self.sack for edge in block]
+        sack = struct.pack(f"!HBB{len(edges)}I", _TWO_NOPS, SACK.KIND, 2 + 4 * len(edges), *edges)
+        if self.ts_val is None:
+            return sack
+        return _ONLY_TIMESTAMPS + _STAMPS.pack(self.ts_val, self.ts_ecr) + sack
 
     def _options(self) -> list[TCPOption]:
         """In Linux's order, each aligned by NOPs in front, but for the last one."""

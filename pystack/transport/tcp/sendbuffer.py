@@ -16,13 +16,15 @@ class SendBuffer:
     """A stretch of the stream in pieces, from the first unacknowledged octet (`start`) to the last one sent by the
     user (`end`). `bytes` are kept without copying and handed out as slices."""
 
-    __slots__ = ("_head", "_pieces", "_starts", "_tail", "end", "limit", "start")
+    __slots__ = ("_head", "_pieces", "_starts", "_tail", "cost", "end", "limit", "start")
 
     def __init__(self, start: int, limit: int) -> None:
         self.start = start
         self.end = start
         self.limit = limit
         """Octets, the cost of pieces included."""
+        self.cost = 0
+        """What everything stored is charged."""
         self._pieces: list[memoryview | bytes] = []  # of bytes: what was gathered, cheaper than a view of it
         self._starts: list[int] = []
         self._head = 0  # pieces in front of it are acknowledged: removed in bulk
@@ -30,10 +32,6 @@ class SendBuffer:
 
     def __len__(self) -> int:
         return self.end - self.start
-
-    @property
-    def cost(self) -> int:
-        return self.end - self.start + PIECE_COST * (len(self._pieces) - self._head + bool(self._tail))
 
     @property
     def space(self) -> int:
@@ -48,7 +46,10 @@ class SendBuffer:
         taken = min(view.nbytes, self.space, most)
         if not taken:
             return 0
+        self.cost += taken
         if taken < _SMALL:
+            if not self._tail:
+                self.cost += PIECE_COST
             self._tail += view[:taken]
             self.end += taken
             if len(self._tail) >= _SMALL:
@@ -86,13 +87,19 @@ class SendBuffer:
 
     def acknowledge(self, seq: int) -> None:
         """Forget everything before `seq`."""
+        if seq == self.end:
+            self.start = seq
+            self.clear()
+            return
         if seq > self.end - len(self._tail):
             self._seal()
+        self.cost -= seq - self.start
         self.start = seq
         starts, pieces, head = self._starts, self._pieces, self._head
         while head < len(pieces) and starts[head] + len(pieces[head]) <= seq:
             pieces[head] = b""
             head += 1
+            self.cost -= PIECE_COST
         if head > 32 and head * 2 > len(pieces):
             del pieces[:head], starts[:head]
             head = 0
@@ -103,10 +110,11 @@ class SendBuffer:
         self._pieces.clear()
         self._starts.clear()
         self._tail.clear()
-        self._head = 0
+        self._head = self.cost = 0
         self.end = self.start
 
     def _store(self, view: memoryview) -> None:
+        self.cost += PIECE_COST
         self._starts.append(self.end - len(self._tail))
         self._pieces.append(view)
 

@@ -35,7 +35,7 @@ class ReceiveWindow:
 
     def initial_field(self) -> int:
         """The window of SYN and SYN-ACK, never scaled: whole segments only, but what was promised stays promised."""
-        room = min(self._offer(), _UNSCALED_MAX)
+        room = min(self._offer(self._buffer.room), _UNSCALED_MAX)
         field = room - room % self.mss if room >= self.mss else room
         field = min(max(field, self.edge - self._buffer.nxt), _UNSCALED_MAX)
         self.edge = max(self.edge, self._buffer.nxt + field)
@@ -48,15 +48,15 @@ class ReceiveWindow:
 
     def field(self) -> int:
         """The window field of a segment that leaves now; what it promises is remembered."""
-        nxt = self._buffer.nxt
-        offer = self._offer()
+        nxt, room = self._buffer.nxt, self._buffer.room
+        offer = self._offer(room)
         if nxt + offer - self.edge >= self._step():
             self.edge = nxt + offer
         shift = self.shift
         field = self.edge - nxt + (1 << shift) - 1 >> shift  # rounded up: the edge must not go back
         edge = nxt + (field << shift)
         if edge > self.edge:
-            if edge - nxt > self._buffer.room + max(self._buffer.limit >> 3, _SLACK << shift):
+            if edge - nxt > room + max(self._buffer.limit >> 3, _SLACK << shift):
                 return self.edge - nxt >> shift  # rounding has added up: no more of it
             self.edge = edge
         return field
@@ -64,8 +64,11 @@ class ReceiveWindow:
     def worth_an_update(self) -> bool:
         """Whether what the user has read opens the window so far that the peer should hear of it at once."""
         nxt = self._buffer.nxt
-        offer = self._offer()
-        return nxt + offer - self.edge >= self._step() and offer >= 2 * (self.edge - nxt)
+        open_already = self.edge - nxt
+        if 2 * open_already > self._buffer.limit:  # no offer is that much more
+            return False
+        offer = self._offer(self._buffer.room)
+        return offer - open_already >= self._step() and offer >= 2 * open_already
 
     def on_read(self, octets: int, round_trip: Ns | None, now: Ns) -> None:
         """The user took `octets`. The buffer is to hold four times what is read per round trip: the sender doubles its
@@ -85,9 +88,8 @@ class ReceiveWindow:
         """The user has chosen the size of the buffer. What is already promised stays promised."""
         self._buffer.limit = self._limit_max = limit
 
-    def _offer(self) -> int:
-        """Octets that could be taken now; an eighth stays in reserve for the cost of the pieces they come in."""
-        room = self._buffer.room
+    def _offer(self, room: int) -> int:
+        """Octets that could be taken into `room`; an eighth stays in reserve for the cost of pieces."""
         if room <= 0:
             return 0
         offer = room - (room >> 3)

@@ -8,8 +8,10 @@ from typing import TypeVar
 import pytest
 
 from pystack.link.pool import FramePool
+from pystack.transport.tcp import TCPConfig, TCPConnection
 from pystack.transport.tcp.recvbuffer import ReceiveBuffer
 from pystack.transport.tcp.scoreboard import Scoreboard
+from pystack.transport.tcp.segment import ACK, SYN, Segment
 from pystack.transport.tcp.sendbuffer import PIECE_COST, SendBuffer
 
 PIECES = 1000
@@ -106,6 +108,28 @@ def test_what_came_in_super_segments(size: int) -> None:
 
     buffer, octets = real(fill)
     assert octets <= 2 * buffer.cost + FRAME_MAX
+
+
+def test_a_part_of_a_super_segment_does_not_hold_all_of_it() -> None:
+    """Most of each was there before: what is kept is the end, not the frame of 64 KB."""
+    window = 1 << 20
+    config = TCPConfig(receive_buffer=window, receive_buffer_max=window, timestamps=False)
+    tcp = TCPConnection(b"1234", b"5678", 1, 2, iss=0, mss=1460, config=config)
+    tcp.connect(0)
+    tcp.take_output(0, 1)
+    tcp.on_segment(Segment(0, 1, SYN | ACK, 65535, mss=1460, window_scale=8, sack_permitted=True), 0)
+    size, new = 60_000, 600
+    tcp.on_segment(Segment(1, 1, ACK, 65535, payload(size), size), 0)
+    tcp.recv(size, 0)
+
+    def fill() -> None:
+        for number in range(1, 101):
+            tcp.on_segment(Segment(1 + number * new, 1, ACK, 65535, payload(size), size), 0)
+            tcp.take_output(0, 10)
+
+    _, octets = real(fill)
+    assert tcp.readable == 100 * new
+    assert octets <= FACTOR * tcp.memory + FIXED
 
 
 @pytest.mark.parametrize("together", [False, True])

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from pystack.errors import DecodeError
 from pystack.transport.tcp import Segment, reset_for
 from pystack.transport.tcp.segment import ACK, FIN, RST, SYN, URG
+from pystack.wire.tcp import pack_options
 
 u16 = st.integers(0, 0xFFFF)
 u32 = st.integers(0, 0xFFFF_FFFF)
@@ -78,9 +79,15 @@ def test_there_and_back_without_syn(
     assert asdict(Segment.from_bytes((segment.header_bytes(1, 2),))) == asdict(segment)
 
 
-def test_sack_blocks_there_and_back() -> None:
-    segment = Segment(1, 2, ACK, 3, ts_val=4, ts_ecr=5, sack=((10, 20), (30, 40)))
-    assert Segment.from_bytes((segment.header_bytes(1, 2),)).sack == ((10, 20), (30, 40))
+@pytest.mark.parametrize(("count", "ts_val"), [(1, None), (4, None), (1, 4), (3, 4)])
+def test_sack_blocks_there_and_back(count: int, ts_val: int | None) -> None:
+    """Written as the options would be one by one."""
+    blocks = tuple((number * 20, 2**32 - 10 - number) for number in range(count))
+    segment = Segment(1, 2, ACK, 3, ts_val=ts_val, sack=blocks)
+    header = segment.header_bytes(1, 2)
+    assert header[20:] == pack_options(segment._options())
+    assert header[12] >> 4 == len(header) // 4
+    assert Segment.from_bytes((header,)).sack == blocks
 
 
 @given(st.lists(st.binary(max_size=70), max_size=3))
