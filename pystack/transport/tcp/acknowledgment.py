@@ -60,6 +60,7 @@ class Acknowledgment(Timeouts):
         acked = ack - self.snd_una
         rtt = now - board.advance(ack)
         self._rtt.sample(rtt, now)
+        self._rack.rtt = rtt
         self.snd_una = ack
         self._last_advance = acked
         self._waiting_since = now
@@ -272,8 +273,6 @@ class Acknowledgment(Timeouts):
         board, selective, rack = self._board, self._selective, self._rack
         if board.newest >= 0:
             rack.rtt = now - board.newest
-        elif not rack.rtt:
-            rack.rtt = self._rtt.latest or 0
         rack.seen += board.reordered
         dsack_end = None if duplicate is None else duplicate[1]
         if self._probe.on_ack(ack, dsack_end=dsack_end, bare_duplicate=duplicate_ack and not seg.sack):

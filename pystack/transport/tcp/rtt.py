@@ -17,7 +17,6 @@ class RttEstimator:
         "_minimum_now",
         "_window_end",
         "fresh",
-        "latest",
         "minimum",
         "rto",
         "rttvar",
@@ -30,7 +29,6 @@ class RttEstimator:
         self.srtt: Ns | None = None
         self.rttvar: Ns = 0
         self.rto: Ns = initial_rto
-        self.latest: Ns | None = None
         self.minimum: Ns | None = None
         """The smallest measurement of the last five to ten minutes: a path may become longer."""
         self.fresh = False
@@ -57,7 +55,6 @@ class RttEstimator:
                     self.minimum = rtt
             if now > self._window_end:
                 self._begin_window(rtt, now)
-        self.latest = rtt
         self.fresh = True
         self._compute(self.srtt)
 
@@ -66,7 +63,6 @@ class RttEstimator:
         path has become slower, perhaps (RFC 4015 section 3.1, step 11)."""
         self.srtt = max(srtt, rtt)
         self.rttvar = max(rttvar, rtt // 2)
-        self.latest = rtt
         self._compute(self.srtt)
 
     def _begin_window(self, rtt: Ns, now: Ns) -> None:

@@ -366,3 +366,33 @@ def test_duplicates_without_new_blocks_let_nothing_out(wire: Script) -> None:
         wire.inject(ack=1, sack=[(1001, 2001)])
     assert sent(wire) == []
     assert wire.tcp.info().phase == "Open"
+
+
+def test_what_a_timeout_takes_for_lost_is_judged_by_the_last_round_trip(wire: Script) -> None:
+    """RFC 8985 sections 6.2 (step 2) and 6.3: by RACK.rtt, of the segment delivered last, also where nothing was amiss."""
+    wire.established(sack=True, rtt=10 * MS, loss_probe=False)
+    wire.send(1000)
+    wire.sent.clear()
+    wire.advance(190 * MS)
+    wire.inject(ack=1001)
+    wire.send(1000)
+    wire.advance(100 * MS)
+    wire.send(1000)
+    wire.sent.clear()
+    assert wire.wait() < 190 * MS
+    assert sent(wire) == full(1001, 2001)
+    assert wire.tcp.info().lost == 0
+
+
+def test_marks_count_what_has_just_arrived_among_what_was_in_flight(wire: Script) -> None:
+    """RFC 6937 section 3: RecoverFS; 3 of 10 segments arrive, so 3 * 5 / 10 may leave, in whole segments."""
+    wire.make(ecn=True, sack=True, congestion="newreno", send_buffer=1 << 20, quick_acks=0)
+    wire.tcp.connect(wire.now)
+    wire.expect("SEW 0:1")
+    wire.now += RTT
+    wire.inject("S.E", mss=1000, sack_permitted=True)
+    wire.send(100_000)
+    assert sent(wire) == full(1, 10_001)
+    wire.advance(RTT)
+    wire.inject(".E", ack=3001)
+    assert sent(wire) == full(10_001, 12_001)
