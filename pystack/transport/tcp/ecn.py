@@ -75,6 +75,6 @@ class ECN:
     def on_reduced(self, nxt: int) -> None:
         """The window was reduced, for whatever reason: CWR tells the peer, and marks on what is in flight are answered
         with it."""
-        if self.marks:
+        if self.on:
             self._high = nxt
-            self.cwr_due = True
+            self.cwr_due = self.marks

@@ -354,3 +354,24 @@ def test_a_tail_is_probed_while_marks_shrink_the_window(wire: Script) -> None:
     last = sent(wire)[-1]
     assert wire.wait() < 250 * MS  # two round trips; the timeout is 300 ms
     assert sent(wire) in ([last], [(last[1], last[1] + 1000)])
+
+
+def test_echoes_of_what_was_never_marked_reduce_the_window_once_too(wire: Script) -> None:
+    """Section 6.1.2: whatever the peer means by them. Nothing then says CWR, and super-segments go on."""
+    wire.make(ecn=True, quick_acks=0, sack=True, congestion="newreno", send_buffer=1 << 20)
+    wire.tcp.connect(wire.now)
+    wire.expect("SEW 0:1")
+    wire.wait()
+    wire.expect("S 0:1")
+    wire.advance(RTT)
+    wire.inject("S.E", mss=1000, sack_permitted=True)
+    wire.tso = 65_000
+    wire.send(100_000)
+    sent(wire)
+    wire.advance(RTT)
+    for ack in range(2001, 10_002, 2000):
+        wire.inject(".E", ack=ack)
+        assert wire.tcp.congestion.ssthresh == 5000
+        assert not any(segment.flags & 128 for _, segment in wire.sent)
+    wire.inject(ack=wire.tcp.snd_nxt - wire.place.iss)
+    assert wire.sent[-1][1].gso_size
