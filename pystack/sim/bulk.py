@@ -2,9 +2,7 @@
 
 from collections.abc import Callable
 
-from pystack.link.base import Medium
-from pystack.link.faults import FaultLink, Faults
-from pystack.link.memory import MemoryLink
+from pystack.link.faults import Faults
 from pystack.sim.simulation import Simulation
 from pystack.stack.config import StackConfig
 from pystack.stack.options import CONGESTION
@@ -67,12 +65,16 @@ class Bottleneck:
         """`rate`: octets of IP packets per second. `rtt`: with the queue empty. `queue`: packets that may wait."""
         self.rate = rate
         self.sim = sim = Simulation(seed)
-        near, far = MemoryLink.pair(mtu=mtu, medium=Medium.IP)
-        there = Faults(loss=loss, rate=rate, queue=queue, delay=rtt // 2)
-        self.link = FaultLink(near, seed=seed, outbound=there, inbound=Faults(delay=rtt // 2))
         self.sender, self.receiver = sim.stack(), sim.stack(_ROOMY)
-        self.sender.add_interface(self.link, f"{_SENDER}/{_PREFIX}")
-        self.receiver.add_interface(far, f"{_RECEIVER}/{_PREFIX}")
+        self.link = sim.join(
+            self.sender,
+            f"{_SENDER}/{_PREFIX}",
+            self.receiver,
+            f"{_RECEIVER}/{_PREFIX}",
+            there=Faults(loss=loss, rate=rate, queue=queue, delay=rtt // 2),
+            back=Faults(delay=rtt // 2),
+            mtu=mtu,
+        )
         self.flows: list[BulkFlow] = []
 
     def start(self, congestion: str) -> BulkFlow:

@@ -21,7 +21,8 @@ from pystack.stack.stream import StreamEndpoint
 from pystack.transport.tcp.config import TCPConfig
 from pystack.transport.tcp.state import State
 from pystack.units import MS, SECOND, Ns
-from tests.sim.session import Numbers, Scenario, Session
+from tests.sim.scenario import Scenario
+from tests.sim.session import Numbers, Session
 from tests.stack.conftest import HOSTS, Pair, make_pair, raises_errno
 from tests.stack.lone import ACK, FIN, RST, SYN, Lone
 
@@ -290,9 +291,10 @@ def test_what_waits_beyond_a_gap_is_capped(size: int) -> None:
 # A timer that spins when idle
 
 
+@pytest.mark.parametrize("quick_acks", [0, 16])
 @pytest.mark.parametrize("end", ["client", "server"])
-def test_an_idle_connection_has_no_events(end: str) -> None:
-    pair = make_pair(1, Medium.IP)
+def test_an_idle_connection_has_no_events(end: str, quick_acks: int) -> None:
+    pair = make_pair(1, Medium.IP, StackConfig(tcp=TCPConfig(quick_acks=quick_acks)))
     client, conn = pair.established()
     pair.send_all(client, b"x" * 10_000)
     assert pair.recv(conn)

@@ -16,7 +16,8 @@ from pystack.link.faults import Fate, Faults
 from pystack.transport.tcp.config import TCPConfig
 from pystack.units import MS, SECOND
 from tests.sim.router import Router
-from tests.sim.session import Scenario, Session
+from tests.sim.scenario import Scenario
+from tests.sim.session import Session
 
 pytestmark = pytest.mark.untraced
 
