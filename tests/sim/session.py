@@ -209,7 +209,6 @@ class Session:
             self.sim,
             sock,
             both[place][sent:],
-            len(both[place]),
             both[1 - place],
             scenario.talking[place],
             scenario.talking[1 - place],
@@ -254,7 +253,6 @@ class _Conversation:
         sim: Simulation,
         sock: SimSocket,
         says: bytes,
-        said: int,
         hears: bytes,
         manners: Manners,
         of_the_other: Manners,
@@ -263,11 +261,9 @@ class _Conversation:
         rude_other: bool,
         orderly: bool,
     ) -> None:
-        """`said`: how many octets have been said in the end, what went before included."""
         self._sim = sim
         self._sock = sock
         self._says = says[: len(says) // 2] if rude else says
-        self._said = said
         self._hears = hears
         self._manners = manners
         self._mark = None if rude_other else _urgent_place(of_the_other, hears)
@@ -345,7 +341,6 @@ class _Conversation:
         if not sock.endpoint.closed:
             with suppress(TimeoutError):
                 yield sock.acknowledged(self._manners.linger)
-                assert not self._orderly or sock.endpoint.info().octets_acked == self._said
             assert not self._orderly or sock.endpoint.info().octets_received == len(self._hears)
             sock.close()
         self.over = True
