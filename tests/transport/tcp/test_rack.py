@@ -369,7 +369,7 @@ def test_duplicates_without_new_blocks_let_nothing_out(wire: Script) -> None:
 
 
 def test_what_a_timeout_takes_for_lost_is_judged_by_the_last_round_trip(wire: Script) -> None:
-    """RFC 8985 sections 6.2 (step 2) and 6.3: by RACK.rtt, of the segment delivered last, also where nothing was amiss."""
+    """By RACK.rtt, that of the segment delivered last, where nothing was amiss too (RFC 8985 sections 6.2 and 6.3)."""
     wire.established(sack=True, rtt=10 * MS, loss_probe=False)
     wire.send(1000)
     wire.sent.clear()
