@@ -48,10 +48,16 @@ def _ssthresh(info: TCPInfo) -> int:
 
 def _ca_state(info: TCPInfo) -> int:
     if info.sack:
-        return CA_STATES.index(info.phase)
+        return CA_STATES.index("Disorder" if info.phase == "Open" and info.sacked else info.phase)
     if info.retransmits:
         return CA_STATES.index("Loss")
     return CA_STATES.index("Recovery" if info.in_recovery else "Open")
+
+
+def _lost(info: TCPInfo) -> int:
+    """With what was resent and has not arrived, but for a tail loss probe, and what turned out to be only late."""
+    resent = info.retransmitted if _ca_state(info) >= CA_STATES.index("Recovery") else 0
+    return _segments(info.lost + resent, info)
 
 
 def _agreed(info: TCPInfo) -> int:
@@ -71,20 +77,20 @@ TOLD: Mapping[str, Callable[[TCPInfo], int]] = {
     "tcpi_options": _agreed,
     "tcpi_retransmits": lambda info: info.retransmits,
     "tcpi_probes": lambda info: info.probes,
-    "tcpi_backoff": lambda info: info.retransmits,
+    "tcpi_backoff": lambda info: info.backoffs or info.probes,
     "tcpi_snd_wscale": lambda info: info.snd_scale,
     "tcpi_rcv_wscale": lambda info: info.rcv_scale,
     "tcpi_rto": lambda info: _microseconds(info.rto),
     "tcpi_snd_mss": lambda info: info.snd_mss,
     "tcpi_rcv_mss": lambda info: info.rcv_mss,
     "tcpi_advmss": lambda info: info.advertised_mss,
-    "tcpi_unacked": lambda info: _segments(info.in_flight + info.lost + info.sacked, info),
+    "tcpi_unacked": lambda info: info.outstanding,
     "tcpi_sacked": lambda info: _segments(info.sacked, info),
-    "tcpi_lost": lambda info: _segments(info.lost + info.retransmitted, info),
+    "tcpi_lost": _lost,
     "tcpi_retrans": lambda info: _segments(info.retransmitted, info),
     "tcpi_reord_seen": lambda info: info.reordering_seen,
     "tcpi_dsack_dups": lambda info: info.dsacks,
-    "tcpi_delivered": lambda info: _segments(info.delivered, info),
+    "tcpi_delivered": lambda info: _segments(info.delivered, info) + info.dsacks,
     "tcpi_delivered_ce": lambda info: _segments(info.delivered_ce, info),
     "tcpi_rtt": lambda info: _microseconds(info.srtt),
     "tcpi_rttvar": lambda info: _microseconds(info.rttvar),

@@ -67,7 +67,7 @@ class Acknowledgment(Timeouts):
         send.acknowledge(min(ack, send.end))
         if self._troubled:
             self._forget_trouble()
-        if self._cwnd_limited:
+        if self._cwnd_limited or self._outgrows_window():
             self.congestion.on_ack(acked, rtt, now)
             self._grow_send_buffer()
         if board.in_flight:
@@ -78,6 +78,11 @@ class Acknowledgment(Timeouts):
         else:
             timers.retransmit = timers.loss = NEVER
             self._on_all_acknowledged()
+
+    def _outgrows_window(self) -> bool:
+        """Slow start ends at twice what was in flight, though the window was not full (RFC 7661 section 4.3)."""
+        cwnd = self.congestion.cwnd
+        return cwnd < self.congestion.ssthresh and cwnd < 2 * self._most_in_flight
 
     def _on_all_acknowledged(self) -> None:
         """Nothing is in flight any more."""
@@ -113,8 +118,6 @@ class Acknowledgment(Timeouts):
             sample = now - board.sampled
         if sample is not None:
             rtt.sample(sample, now)
-        elif board.once:
-            rtt.recover()
         return sample
 
     def _echoed_rtt(self, seg: Segment, since_resent: Ns, now: Ns) -> Ns | None:
@@ -126,15 +129,11 @@ class Acknowledgment(Timeouts):
         return rtt if rtt <= since_resent + MS else None
 
     def _grow_send_buffer(self) -> None:
-        """Room for what is in flight and as much again behind it."""
-        send = self._send
-        if (
-            send.limit < 2 * self.congestion.cwnd
-            and send.limit < self.config.send_buffer_max
-            and self._send_autotuning
-            and self.may_grow
-        ):
-            send.limit = min(2 * self.congestion.cwnd, self.config.send_buffer_max)
+        """Room for what is in flight, as much again behind it, and what Linux spends on keeping both: as much as fits
+        there is taken from the user at once here too."""
+        send, room = self._send, min(6 * self.congestion.cwnd, self.config.send_buffer_max)
+        if send.limit < room and self._send_autotuning and self.may_grow:
+            send.limit = room
 
     # While something is, or may be, amiss
 
@@ -145,7 +144,7 @@ class Acknowledgment(Timeouts):
             self._send_allowed(now)
         echo = seg.flags & (ECE | SYN) == ECE and self._ecn.on
         if echo:
-            self._cwnd_limited = False  # RFC 3168 section 6.1.2: it does not make the window grow
+            self._cwnd_limited, self._most_in_flight = False, 0  # RFC 3168 section 6.1.2: it makes no window grow
         acked = ack - self.snd_una
         delivered = board.delivered
         recent = now - (self._rtt.minimum or 0)
@@ -243,6 +242,7 @@ class Acknowledgment(Timeouts):
                 self.snd_mss,
                 advances=acked > 0,
                 arrived=delivered > 0,
+                original=board.once or board.sampled >= 0,
                 selective=self._sack,
                 may_send=self._snd_end > self.snd_nxt < self.snd_una + self.snd_wnd,
             )
@@ -251,8 +251,8 @@ class Acknowledgment(Timeouts):
             elif verdict is Verdict.GENUINE:  # one round trip has passed, or two
                 most = (3 if holding else 2) * self.snd_mss
         if spurious and undo.before is not None and not (seg.flags & ECE and self._ecn.on):
-            self._undo_reduction(acked, now)
-            most = self.congestion.cwnd  # RFC 4015: it does not change any further for this one
+            self._undo_reduction(now)
+            most = None
         if undo.adapts_beyond is not None and self.snd_una > undo.adapts_beyond and rtt is not None:
             self._rtt.adapt(rtt, undo.srtt or 0, undo.rttvar)
             undo.adapts_beyond = None
@@ -287,7 +287,7 @@ class Acknowledgment(Timeouts):
             self._on_losses(pipe, now, acked)
         if selective.reducing:
             selective.reduce(delivered, board.in_flight, safe=acked > 0 and not losses)
-        elif acked > 0 and self._cwnd_limited:
+        elif acked > 0 and (self._cwnd_limited or self._outgrows_window()):
             self.congestion.on_ack(delivered, rtt, now)
             self._grow_send_buffer()
 
@@ -297,14 +297,14 @@ class Acknowledgment(Timeouts):
         if acked > 0:
             if recovery.active or recovery.dup_acks:
                 recovery.on_advance(ack, acked, board.in_flight, now)
-            elif self._cwnd_limited:
+            elif self._cwnd_limited or self._outgrows_window():
                 congestion.on_ack(acked, rtt, now)
                 self._grow_send_buffer()
         elif duplicate_ack:
             before_loss = congestion.snapshot()
             flight = min(board.in_flight, congestion.cwnd)  # without what limited transmit has added
             if recovery.on_duplicate(ack, self.snd_nxt, flight, self._last_advance, now):
-                undo.begin(before_loss, ack, flight, self._rtt.srtt, self._rtt.rttvar, timed_out=False)
+                undo.begin(before_loss, ack, self._rtt.srtt, self._rtt.rttvar, timed_out=False)
                 self._ecn.on_reduced(self.snd_nxt)
 
     def _take_echo(self, acked: int, delivered: int, now: Ns) -> None:
@@ -315,7 +315,7 @@ class Acknowledgment(Timeouts):
             return
         if not ecn.on_echo(self.snd_una, self.snd_nxt):
             return
-        if congestion.cwnd <= congestion.smss:
+        if congestion.cwnd < 2 * congestion.smss:
             self._timers.retransmit = ecn.pause_ends = now + self._rtt.rto
         if not self._sack:
             congestion.on_ecn(self._flight(acked), now)

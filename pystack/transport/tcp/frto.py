@@ -64,13 +64,16 @@ class ForwardRto:
         *,
         advances: bool,
         arrived: bool,
+        original: bool,
         selective: bool,
         may_send: bool,
     ) -> Verdict:
         """An acknowledgement. `highest`: one past the highest octet that has arrived; `arrived`: it reports octets for
-        the first time; `selective`: SACK is in use; `may_send`: there is new data, and room for it in the peer's
-        window."""
+        the first time; `original`: among them some that were sent once; `selective`: SACK is in use; `may_send`: there
+        is new data, and room for it in the peer's window."""
         if self._step == 2:
+            if selective and original:  # nothing new has left since the timeout: docs/deviations.md
+                return self._end(Verdict.SPURIOUS)
             if not advances:
                 return Verdict.UNDECIDED if selective else self._end(Verdict.GENUINE)
             if una >= self._point or una < self._resent or not may_send:

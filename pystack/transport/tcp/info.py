@@ -65,8 +65,12 @@ class TCPInfo:
     out_of_order: int
     """Cost of what waits beyond a gap."""
 
+    outstanding: int
+    """Segments that were sent and are not acknowledged."""
     retransmits: int
     """Timeouts since the last progress."""
+    backoffs: int
+    """Timeouts since the last measurement of a round trip: so often the timeout has doubled."""
     probes: int
     """Zero-window probes since the window closed."""
     total_retransmits: int

@@ -17,6 +17,8 @@ class LossRecovery(Output):
     def _detect_losses(self, now: Ns) -> bool:
         """RFC 8985 section 6.2, steps 4 and 5. True: there are new ones."""
         board, rtt, rack = self._board, self._rtt, self._rack
+        if self._undo.done_at == now and not board.sacked:
+            return False  # what has just been taken back is not to be found lost again by the same acknowledgement
         window = rack.update(
             rtt.minimum or 0,
             rtt.srtt or 0,
@@ -47,7 +49,7 @@ class LossRecovery(Output):
         flight = self._flight(acked)
         if self._selective.phase is Phase.OPEN and phase is Phase.FAST:
             before = congestion.snapshot()
-            self._undo.begin(before, self.snd_una, flight, rtt.srtt, rtt.rttvar, timed_out=False)
+            self._undo.begin(before, self.snd_una, rtt.srtt, rtt.rttvar, timed_out=False)
         elif phase is Phase.REDUCING:
             self._undo.forget()
         if phase is Phase.FAST:
@@ -69,18 +71,16 @@ class LossRecovery(Output):
         congestion.cwnd = max(congestion.ssthresh, congestion.smss)
         self._ecn.on_reduced(self.snd_nxt)
 
-    def _undo_reduction(self, acked: int, now: Ns) -> None:
+    def _undo_reduction(self, now: Ns) -> None:
         """The reduction was for nothing: what was taken for lost was only late."""
         undo, congestion, board = self._undo, self.congestion, self._board
         congestion.on_undo(undo.before, now)
         board.unmark_lost()
-        if undo.timed_out:  # RFC 4015 section 3.1, steps 9 and 11
-            congestion.ssthresh = max(congestion.ssthresh, undo.flight)
-            window = board.in_flight + min(max(acked, 0), congestion.initial_window)
-            congestion.cwnd = max(min(congestion.cwnd, window), congestion.smss)
+        if undo.timed_out:  # RFC 4015 section 3.1, step 11
             undo.adapts_beyond = self.snd_nxt
-            self._rtt.recover()
+            self._retransmits = 0
         undo.forget()
+        undo.done_at = now
         self._frto.cancel()
         self._recovery.abandon(self.snd_una)
         self._selective.phase = Phase.OPEN
@@ -109,7 +109,7 @@ class LossRecovery(Output):
         congestion, rtt = self.congestion, self._rtt
         begun = selective.recovering or recovery.covers(self.snd_una)
         if not begun:
-            undo.begin(congestion.snapshot(), self.snd_una, self._flight(0), rtt.srtt, rtt.rttvar, timed_out=True)
+            undo.begin(congestion.snapshot(), self.snd_una, rtt.srtt, rtt.rttvar, timed_out=True)
         elif selective.phase is Phase.FAST or recovery.active:
             undo.forget()
         congestion.on_timeout(board.in_flight + board.lost, self._retransmits == 1, now)

@@ -8,7 +8,7 @@ from pystack.transport.tcp.selective import Phase
 from pystack.transport.tcp.state import State
 from pystack.transport.tcp.tcb import TransmissionControlBlock
 from pystack.transport.tcp.timers import NEVER
-from pystack.units import MS, Ns
+from pystack.units import MS, SECOND, US, Ns
 from pystack.wire.seq import wrap
 
 __all__ = ["Output"]
@@ -20,6 +20,10 @@ _FIN_WAIT_1 = State.FIN_WAIT_1
 _URGENT_MAX = 0xFFFF
 _AHEAD = 64
 """Segments that wait in front of a turn's output at most before no more are added."""
+_BURST = 0xFFFF
+"""Octets of the longest burst that PSH ends."""
+_SHORTER: Ns = 512 * US
+"""Each of so much of the smallest round trip halves what is added to a burst for a path being short."""
 _FAST = Phase.FAST
 
 
@@ -250,8 +254,8 @@ class Output(TransmissionControlBlock):
                 self._timers.persist = self._ecn.pause_ends
                 return
             self._ecn.pause_ends = 0
-        if not board and now - self._last_sent > self._rtt.rto and self.config.slow_start_after_idle:
-            self.congestion.on_idle(now)
+        if not board and self.config.slow_start_after_idle:
+            self._restart(now)
         if self._last_ack_sent != self._receive.nxt:  # we answer: from now on an ACK may wait for the answer
             self._quick_acks = 0
         window = self.snd_una + self.snd_wnd - self.snd_nxt
@@ -266,7 +270,8 @@ class Output(TransmissionControlBlock):
         if self._ecn.cwr_due:
             largest = mss  # a super-segment's flags would be repeated in each segment
         start = entered = self.snd_nxt
-        flags, before, parts = head.flags, len(out), 0
+        flags, parts = head.flags, 0
+        before = first = len(out)
         while len(out) < limit:
             unsent = send.end - self.snd_nxt
             size = min(unsent, window, allowed, largest)
@@ -286,6 +291,7 @@ class Output(TransmissionControlBlock):
             self._fill(segment, self.snd_nxt, size, fin=fin)
             if size > mss:
                 segment.gso_size = mss
+                segment.flags |= PSH
                 parts += size // mss - 1
             if self._ecn.marks and size and not self._override:
                 self._mark_capable(segment)
@@ -308,6 +314,8 @@ class Output(TransmissionControlBlock):
         if self.snd_nxt > entered:
             board.on_sent(entered, self.snd_nxt, mss, now)
         sent = self.snd_nxt - start
+        if sent > mss and largest == mss:
+            self._push_bursts(out, first, mss)
         self._segments_out += parts
         self._data_segments_out += len(out) - before + parts
         if sent and self._selective.reducing:
@@ -315,8 +323,36 @@ class Output(TransmissionControlBlock):
         if self._frto.holds_back:
             self._frto.allowance -= sent
         left = self._snd_end - self.snd_nxt
-        self._cwnd_limited = allowed < mss or (left > 0 and 2 * board.in_flight >= self.congestion.cwnd)
+        in_flight, limited = board.in_flight, allowed < mss
+        if limited or self.snd_una >= self._window_end or (not self._cwnd_limited and in_flight > self._most_in_flight):
+            self._cwnd_limited, self._most_in_flight, self._window_end = limited, in_flight, self.snd_nxt
         self._watch_over_data(sent > 0, left > 0 and len(out) < limit, now)
+
+    def _restart(self, now: Ns) -> None:
+        """After a silence of more than the retransmission timeout the window is not believed any more, from one timeout
+        to the next less so."""
+        idle = now - self._last_sent - self._rtt.rto
+        while idle > 0:
+            window = self.congestion.cwnd
+            self.congestion.on_idle(now)
+            if self.congestion.cwnd == window:
+                break
+            idle -= self._rtt.rto
+
+    def _push_bursts(self, out: list[Segment], first: int, mss: int) -> None:
+        """PSH where Linux would end a super-segment, and so set it: after about a millisecond of the rate at which the
+        window is sent, or more on a short path, but never less than two segments or more than half of the window."""
+        cwnd, rtt = self.congestion.cwnd, self._rtt
+        octets = _BURST
+        if rtt.srtt and rtt.minimum is not None:
+            percent = 200 if cwnd < self.congestion.ssthresh // 2 else 120
+            octets = percent * cwnd * SECOND // (102_400 * rtt.srtt) + (_BURST >> rtt.minimum // _SHORTER)
+        burst = max(1, min(max(2, min(octets, _BURST) // mss), cwnd // (2 * mss)))
+        for last in range(first + burst - 1, len(out) - 1, burst):
+            if burst > 1:
+                out[last].flags |= PSH
+        if (len(out) - first - 1) % burst:
+            out[-1].flags |= PSH
 
     def _watch_over_data(self, sent: bool, held_back: bool, now: Ns) -> None:
         """The timers after an attempt to send. `held_back`: the window rules keep data here, not the link."""

@@ -16,6 +16,7 @@ class RttEstimator:
         "_minimum_before",
         "_minimum_now",
         "_window_end",
+        "backoffs",
         "fresh",
         "minimum",
         "rto",
@@ -31,6 +32,8 @@ class RttEstimator:
         self.rto: Ns = initial_rto
         self.minimum: Ns | None = None
         """The smallest measurement of the last five to ten minutes: a path may become longer."""
+        self.backoffs = 0
+        """Timeouts since the last measurement."""
         self.fresh = False
         """Something was measured since somebody set this to False."""
         self._minimum_before: Ns = 0
@@ -72,15 +75,12 @@ class RttEstimator:
 
     def back_off(self) -> None:
         """(5.5), up to the ceiling of (2.5)."""
+        self.backoffs += 1
         self.rto = min(2 * self.rto, self._max_rto)
-
-    def recover(self) -> None:
-        """Take the back-off back without a measurement: data sent once got through (RFC 8961 section 4 (4) (a))."""
-        if self.srtt is not None:
-            self._compute(self.srtt)
 
     def _compute(self, srtt: Ns) -> None:
         """(2.4): the 200 ms floor is on the variance term, as in Linux: docs/deviations.md."""
+        self.backoffs = 0
         self.rto = min(srtt + max(self._min_rto, 4 * self.rttvar), self._max_rto)
 
     def restart(self, rto: Ns) -> None:

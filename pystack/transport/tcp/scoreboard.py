@@ -135,6 +135,11 @@ class Scoreboard:
         return max((each.size for each in self._live() if each.state != SACKED), default=0)
 
     @property
+    def segments(self) -> int:
+        """Segments that are not acknowledged. Looks at all of them."""
+        return sum(-(-(each.end - each.start) // each.size) for each in self._live())
+
+    @property
     def reneged(self) -> bool:
         """The peer no longer holds what it reported: that is now what it waits for (RFC 2018 section 8)."""
         return bool(self) and self._ranges[self._head].state == SACKED

@@ -69,6 +69,7 @@ class TransmissionControlBlock:
         "_last_sent",
         "_max_snd_wnd",
         "_more_follows",
+        "_most_in_flight",
         "_octets_resent",
         "_orphan",
         "_out_of_order_segments",
@@ -113,6 +114,7 @@ class TransmissionControlBlock:
         "_waiting_since",
         "_watchful",
         "_window",
+        "_window_end",
         "_window_scaling",
         "config",
         "congestion",
@@ -221,7 +223,9 @@ class TransmissionControlBlock:
         self._orphan = False  # the user is gone: nobody will read
         self._fin_due = False  # the user has sent its last octet
         self._send_autotuning = True
-        self._cwnd_limited = False
+        self._cwnd_limited = False  # at the fullest of the round trip that ends at `_window_end`
+        self._most_in_flight = 0  # then
+        self._window_end = iss
         self._resend_due = False  # the first lost segment leaves whatever the window is
         self._watchful = False  # acknowledgements mean more than that octets have arrived
         self._override = False  # the persist timer expired: send what the window rules hold back

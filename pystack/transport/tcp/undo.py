@@ -14,8 +14,8 @@ class Undo:
         "adapts_beyond",
         "awaits_echo",
         "before",
+        "done_at",
         "first_resend",
-        "flight",
         "marker",
         "rttvar",
         "srtt",
@@ -25,9 +25,10 @@ class Undo:
     def __init__(self) -> None:
         self.before: object = None
         """The congestion control's state; None: nothing to restore."""
+        self.done_at: Ns = -1
+        """When a reduction was taken back for the last time."""
         self.marker = 0
         """SND.UNA when it began."""
-        self.flight = 0
         self.timed_out = False
         self.first_resend: Ns | None = None
         self.awaits_echo = False
@@ -38,11 +39,10 @@ class Undo:
         self.adapts_beyond: int | None = None
         """The first measurement of data from here on is to be taken at its word (RFC 4015 section 3.1, step 11)."""
 
-    def begin(self, before: object, una: int, flight: int, srtt: Ns | None, rttvar: Ns, *, timed_out: bool) -> None:
-        """`flight`: octets in flight; `before`: the congestion control's `snapshot`."""
+    def begin(self, before: object, una: int, srtt: Ns | None, rttvar: Ns, *, timed_out: bool) -> None:
+        """`before`: the congestion control's `snapshot`."""
         self.before = before
         self.marker = una
-        self.flight = flight
         self.srtt, self.rttvar = srtt, rttvar
         self.timed_out = timed_out
         self.first_resend = None

@@ -69,11 +69,11 @@ def test_what_limited_transmit_sent_does_not_count() -> None:
     assert flow.control.ssthresh == 70 * MSS
 
 
-def test_a_window_that_was_not_filled_is_reduced_from_what_was_in_flight() -> None:
-    """Figure 5 takes the flight size."""
+def test_the_window_itself_is_reduced_whatever_was_in_flight() -> None:
+    """Section 4.6 allows it where a window that is not filled does not grow."""
     flow = Flow(cwnd=100)
     flow.control.on_loss(20 * MSS, 0)
-    assert flow.control.cwnd == flow.control.ssthresh == 14 * MSS
+    assert flow.control.cwnd == flow.control.ssthresh == 70 * MSS
 
 
 def test_no_loss_takes_it_below_two_segments_but_marks_may() -> None:
@@ -212,12 +212,16 @@ def test_time_in_which_the_application_was_the_limit_does_not_count() -> None:
     assert window[-1] == pytest.approx(expected[-1], rel=0.01)
 
 
-def test_after_idleness_it_starts_again_from_the_initial_window() -> None:
-    """RFC 5681 section 4.1; what the path has carried is remembered in `ssthresh` (RFC 7661 section 4.4.3)."""
+def test_idleness_takes_the_window_back_to_the_initial_one() -> None:
+    """RFC 5681 section 4.1, by halves; what the path has carried is remembered in `ssthresh` (RFC 7661 section
+    4.4.3)."""
     flow = Flow(cwnd=100)
     flow.lose()
     flow.until(lambda: flow.cwnd >= 96)
     flow.control.on_idle(flow.now)
+    assert 48 <= flow.cwnd <= 50
+    for _ in range(4):
+        flow.control.on_idle(flow.now)
     assert flow.cwnd == 10
     assert flow.control.ssthresh >= 72 * MSS
 

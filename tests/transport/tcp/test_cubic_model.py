@@ -69,18 +69,18 @@ class Model:
         assert self.w_max is not None
         return C * (t - self.k) ** 3 + self.w_max  # figure 1
 
-    def reduce(self, flight: float, floor: float) -> None:
+    def reduce(self, floor: float) -> None:
         """Figure 5, after fast convergence (4.7)."""
         self.w_max = self.cwnd * (1 + BETA) / 2 if self.w_max is not None and self.cwnd < self.w_max else self.cwnd
-        reduced = min(flight, self.cwnd) * BETA
+        reduced = self.cwnd * BETA
         self.cwnd_prior = self.cwnd
         self.cwnd = max(reduced, floor)
         self.ssthresh = max(reduced, 2.0)
         self.t_epoch = None
 
-    def timeout(self, flight: float) -> None:
+    def timeout(self) -> None:
         """4.8."""
-        self.reduce(flight, 1.0)
+        self.reduce(1.0)
         self.cwnd = 1.0
         self.w_max = None
 
@@ -151,17 +151,17 @@ class Session:
         elif kind == "loss":
             self.ours.on_loss(flight, self.now)
             self.ours.cwnd = self.ours.ssthresh  # PRR leaves it there
-            self.model.reduce(flight / self.mss, 2.0)
+            self.model.reduce(2.0)
         elif kind == "ecn":
             self.ours.on_ecn(flight, self.now)
-            self.model.reduce(flight / self.mss, 1.0)
+            self.model.reduce(1.0)
         elif kind == "timeout":
             self.ours.on_timeout(flight, True, self.now)
-            self.model.timeout(flight / self.mss)
+            self.model.timeout()
         else:
             state, before = self.ours.snapshot(), replace(self.model)
             self.ours.on_loss(flight, self.now)
-            self.model.reduce(flight / self.mss, 2.0)
+            self.model.reduce(2.0)
             self.ours.on_undo(state, self.now)
             self.model.restore(before)
             self.model.last = self.now / SECOND

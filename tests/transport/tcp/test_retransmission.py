@@ -124,8 +124,8 @@ def test_karn_a_segment_sent_twice_is_not_measured(wire: Script) -> None:
     assert wire.tcp.info().rto < 350 * MS
 
 
-def test_data_sent_once_that_gets_through_takes_the_back_off_back(wire: Script) -> None:
-    """RFC 8961 section 4 (4) (a)."""
+def test_only_a_measurement_takes_the_back_off_back(wire: Script) -> None:
+    """RFC 6298 section 5, after (5.7): one of data that was sent once."""
     wire.established(rtt=100 * MS, app_sends=2000)
     wire.expect("1:1001", "1001:2001")
     for _ in range(6):
@@ -137,8 +137,15 @@ def test_data_sent_once_that_gets_through_takes_the_back_off_back(wire: Script) 
     assert wire.tcp.info().rto == 300 * MS * 2**6  # what was resent got through: that says nothing
     wire.send(1000)
     wire.expect("2001:3001")
-    wire.inject(ack=3001)  # the first of the two was resent, the second not
+    wire.inject(ack=3001)  # the first of the two was resent: which of them brought forth the answer?
+    assert wire.tcp.info().rto == 300 * MS * 2**6
+    assert wire.tcp.info().backoffs == 6
+    wire.send(1000)
+    wire.expect("3001:4001")
+    wire.advance(100 * MS)
+    wire.inject(ack=4001)
     assert wire.tcp.info().rto == 300 * MS
+    assert wire.tcp.info().backoffs == 0
 
 
 def test_with_timestamps_the_echo_tells_which_one_was_answered(wire: Script) -> None:

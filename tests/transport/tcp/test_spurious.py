@@ -39,8 +39,7 @@ def test_a_late_flight_is_not_resent(wire: Script, sack: bool) -> None:
     info = wire.tcp.info()
     assert (info.lost, info.ssthresh, info.in_recovery, info.phase) == (0, None, False, "Open")
     assert not [each for each in sent(wire) if each[0] < 12_001]
-    assert info.in_flight == 10_000
-    assert info.cwnd == 10_000  # FlightSize and what was acknowledged, RFC 4015 (9), but no more than before
+    assert info.in_flight == info.cwnd == 11_000  # as before, and slow start goes on
 
 
 @pytest.mark.parametrize("sack", [True, False])
@@ -131,14 +130,29 @@ def test_a_window_with_no_room_for_new_data_is_no_trap(wire: Script, sack: bool)
     assert sent(wire)[0] == (1001, 2001)
 
 
-@pytest.mark.parametrize("sack", [True, False])
-def test_an_ack_of_everything_is_the_end(wire: Script, sack: bool) -> None:
+def test_an_ack_of_everything_is_the_end(wire: Script) -> None:
     """Step 2 (a)."""
-    timed_out(wire, sack=sack)
+    timed_out(wire, sack=False)
     wire.inject(ack=10_001)
     assert wire.tcp.info().lost == 0
     assert wire.tcp.info().ssthresh == 5000
     assert sent(wire) == full(10_001, 12_001)
+
+
+@pytest.mark.parametrize("ack", [2001, 10_001])
+def test_with_sack_an_ack_of_what_was_not_resent_means_that_the_timeout_was_wrong(wire: Script, ack: int) -> None:
+    """The peer would have reported it before."""
+    timed_out(wire, sack=True)
+    wire.inject(ack=ack)
+    info = wire.tcp.info()
+    assert (info.ssthresh, info.lost, info.phase, info.cwnd) == (None, 0, "Open", 9_999 + ack)
+    assert not [each for each in sent(wire) if each[0] < 10_001]
+
+
+def test_with_sack_a_report_of_what_was_not_resent_does_too(wire: Script) -> None:
+    timed_out(wire, sack=True)
+    wire.inject(ack=1, sack=[(1001, 2001)])
+    assert (wire.tcp.info().ssthresh, wire.tcp.info().lost, wire.tcp.info().phase) == (None, 0, "Open")
 
 
 def test_forward_recovery_can_be_switched_off(wire: Script) -> None:
@@ -172,11 +186,11 @@ def test_the_timer_is_more_patient_afterwards(wire: Script) -> None:
     """RFC 4015 step 11: from the first measurement of data that was new then."""
     echo = timed_out(wire, sack=True, timestamps=True)
     wire.inject(ack=2001, ts=(900, echo))
-    assert sent(wire) == full(10_001, 12_001)
-    assert wire.tcp.info().rto == 300 * MS
+    assert sent(wire) == full(10_001, 14_001)
+    assert wire.tcp.info().rto == 600 * MS  # nothing was measured yet
     echo = wire.echo
     wire.advance(250 * MS)
-    wire.inject(ack=12_001, ts=(1500, echo))
+    wire.inject(ack=14_001, ts=(1500, echo))
     assert (wire.tcp.info().srtt, wire.tcp.info().rto) == (250 * MS, 750 * MS)
 
 
@@ -193,7 +207,8 @@ def test_a_late_original_takes_fast_retransmit_back(wire: Script) -> None:
     wire.advance(20 * MS)
     wire.inject(ack=4001, ts=(820, echo))
     info = wire.tcp.info()
-    assert (info.phase, info.ssthresh, info.cwnd) == ("Open", None, 10_000)
+    assert (info.phase, info.ssthresh) == ("Open", None)
+    assert info.cwnd >= 10_000
     assert info.reordering_seen > 0
 
 

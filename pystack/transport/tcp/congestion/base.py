@@ -60,10 +60,11 @@ class CongestionControl(ABC):
         self.ssthresh = max(self.ssthresh, ssthresh)
 
     def on_idle(self, now: Ns) -> None:
-        """Nothing was sent for longer than the retransmission timeout: the restart window (RFC 5681 section 4.1), and
-        what the path has carried is remembered (RFC 7661 section 4.4.3)."""
+        """Nothing was sent for longer than the retransmission timeout; called again for every further one. The window
+        halves, down to the restart window (RFC 5681 section 4.1), and what the path has carried is remembered (RFC 7661
+        section 4.4.3)."""
         self.ssthresh = max(self.ssthresh, 3 * self.cwnd // 4)
-        self.cwnd = min(self.cwnd, self.initial_window)
+        self.cwnd = min(self.cwnd, max(self.cwnd // 2, self.initial_window))
 
     def on_smss(self, smss: int) -> None:
         """The path takes segments of another size from now on. Before the first loss the window has no more of the

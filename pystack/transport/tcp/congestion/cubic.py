@@ -127,13 +127,13 @@ class Cubic(CongestionControl):
 
     @override
     def on_loss(self, in_flight: int, now: Ns) -> None:
-        self._reduce(in_flight)
+        self._reduce()
         self.cwnd = self.ssthresh
 
     @override
     def on_ecn(self, in_flight: int, now: Ns) -> None:
         """As a loss, but down to a window of one segment; there the caller sends even less (section 4.6)."""
-        self.cwnd = max(self._reduce(in_flight), self.smss)
+        self.cwnd = max(self._reduce(), self.smss)
 
     @override
     def on_recovered(self, in_flight: int, now: Ns) -> None:
@@ -144,19 +144,18 @@ class Cubic(CongestionControl):
     def on_timeout(self, in_flight: int, first: bool, now: Ns) -> None:
         """Section 4.8. K will be 0, and the plateau the window at which slow start ends."""
         if first:  # RFC 5681: held constant when the same segment is lost again
-            self._reduce(in_flight)
+            self._reduce()
         self._w_max = 0
         self._epoch = None
         self.cwnd = self.smss
 
-    def _reduce(self, in_flight: int) -> int:
+    def _reduce(self) -> int:
         """Figure 5, after fast convergence (section 4.7). Gives `ssthresh` before its lower bound."""
         cwnd = self.cwnd
         self._w_max = cwnd * FAST_CONVERGENCE[0] // FAST_CONVERGENCE[1] if cwnd < self._w_max else cwnd
         self._cwnd_prior = cwnd
         self._epoch = None
-        # What limited transmit has sent beyond the window does not count (RFC 5681 section 3.2).
-        reduced = min(in_flight, cwnd) * BETA[0] // BETA[1]
+        reduced = cwnd * BETA[0] // BETA[1]  # a window that is not used does not grow: section 4.6
         self.ssthresh = max(reduced, 2 * self.smss)
         return reduced
 
