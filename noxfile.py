@@ -58,7 +58,7 @@ def examples(session: nox.Session) -> None:
 def interop(session: nox.Session) -> None:
     """Against the kernel, nginx, curl, ping and tshark, which must be there; needs root."""
     session.install("-e.[test,oracle]")
-    run_interop(session, *session.posargs)
+    run_interop(session, "not deep", *session.posargs)
 
 
 @nox.session
@@ -73,7 +73,7 @@ def requirements(session: nox.Session) -> None:
     if not records:
         records = [f"{session.create_tmp()}/{name}.json" for name in ("tests", "interop")]
         session.run("pytest", "-q", "-n", "auto", "--record-outcomes", records[0])
-        run_interop(session, "-q", "--record-outcomes", records[1])
+        run_interop(session, "not deep", "-q", "--record-outcomes", records[1])
     check_requirements(session, *records)
 
 
@@ -103,9 +103,10 @@ def beside(session: nox.Session) -> None:
 
 @nox.session
 def deep(session: nox.Session) -> None:
-    """The long runs: many seeds, many cycles, big transfers. Arguments go to pytest."""
+    """The long runs: many seeds, many cycles, big transfers, interop without offload too. Arguments go to pytest."""
     session.install("-e.[test,oracle]")
-    session.run("pytest", "-n", "auto", "-m", "deep", *session.posargs, env=MUST_RUN)
+    session.run("pytest", "-n", "auto", "-m", "deep and not interop", *session.posargs, env=MUST_RUN)
+    run_interop(session, "deep", *session.posargs)
 
 
 @nox.session
@@ -148,9 +149,9 @@ def build_docs(session: nox.Session) -> None:
     session.run("sphinx-build", "-W", "--keep-going", "-q", "-b", "html", "docs", "docs/_build/html")
 
 
-def run_interop(session: nox.Session, *arguments: str) -> None:
+def run_interop(session: nox.Session, which: str, *arguments: str) -> None:
     """Not in parallel: what is shown includes how soon a ping is answered."""
-    session.run("pytest", "-m", "interop and not deep", *arguments, env=MUST_RUN)
+    session.run("pytest", "-m", f"interop and {which}", *arguments, env=MUST_RUN)
 
 
 def check_requirements(session: nox.Session, *records: str) -> None:

@@ -149,6 +149,12 @@ def link_options() -> argparse.ArgumentParser:
         help="memory, tap, tun: the other end's address (default: the first other address of the subnet); packet: the "
         "router, if any",
     )
+    group.add_argument(
+        "--no-offload",
+        dest="offload",
+        action="store_false",
+        help="tap, tun, packet: frames as on a wire, no super-segments, every checksum computed",
+    )
     group.add_argument("-v", "--verbose", action="store_true", help="tell on stderr what happens on the link, in words")
     group.add_argument("--pcap", metavar="FILE", help="record every frame into FILE, for Wireshark or tshark")
     return parser
@@ -218,7 +224,8 @@ def _open(options: argparse.Namespace, destination: str | None, stack: ExitStack
             case "tap" | "tun":
                 peer = gateway or _first_other(address)
                 device = pystack.TapLink if choice.kind == "tap" else pystack.TunLink
-                link = device(choice.name, host_address=f"{peer}/{address.network.prefixlen}")
+                network = f"{peer}/{address.network.prefixlen}"
+                link = device(choice.name, host_address=network, offload=options.offload)
                 attachment = Attachment(link, choice, address, peer, gateway=peer)
             case "packet":
                 if options.address is None:
@@ -226,7 +233,7 @@ def _open(options: argparse.Namespace, destination: str | None, stack: ExitStack
                         f"--link {choice} needs --address: a free one of that network, like 10.0.0.50/24 "
                         "(the kernel keeps its own)"
                     )
-                link = pystack.PacketLink(choice.name or "")
+                link = pystack.PacketLink(choice.name or "", offload=options.offload)
                 attachment = Attachment(link, choice, address, gateway, gateway)
             case _:
                 link = pystack.RawIPLink(options.address.ip if options.address else _source_address(destination))

@@ -18,6 +18,13 @@ def private_network(netns: object) -> None:
     """Every test, not only those that say so."""
 
 
+@pytest.fixture(params=[True, pytest.param(False, marks=pytest.mark.deep)], ids=["offload", "wire"])
+def offload(request: pytest.FixtureRequest) -> bool:
+    """Whether a test's links use offload. Without it most tests are for `nox -s deep` only."""
+    using: bool = request.param
+    return using
+
+
 @pytest.fixture
 def nginx(tmp_path: Path) -> Iterator[Nginx]:
     with helpers.nginx(tmp_path / "nginx") as server:

@@ -10,7 +10,7 @@ import pytest
 from attrs import frozen
 
 from tests.interop import helpers
-from tests.interop.helpers import KERNEL, Nginx, curl, eventually, example, run, wrong_frames
+from tests.interop.helpers import KERNEL, Nginx, curl, eventually, example, link_options, run, wrong_frames
 
 pytestmark = [pytest.mark.interop, pytest.mark.requires("nginx", "curl", "ping", "tshark")]
 
@@ -30,20 +30,25 @@ class Way:
         return example("curl_lite.py", *self.options, *more, f"http://{self.address}:{self.server.port}{path}")
 
 
-@pytest.fixture(params=["raw", "tap", "tun", "packet"])
+DEEP = [pytest.param(name, marks=pytest.mark.deep) for name in ("tun-wire", "packet-wire")]
+
+
+@pytest.fixture(params=["raw", "tap", "tap-wire", "tun", "packet", *DEEP])
 def way(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Way]:
     """Over a veth nginx sits in a second namespace, and the kernel has an address of its own on our end."""
     folder = tmp_path / "nginx"
-    if request.param == "packet":
+    link, _, wire = request.param.partition("-")
+    if link == "packet":
         cable = request.getfixturevalue("cable")
         cable.near.ip("address add 198.51.100.1/24 dev near")
         cable.far.ip("address add 198.51.100.2/24 dev far")
         with cable.far, helpers.nginx(folder) as server, cable.near:
-            yield Way(("--link", "packet:near", "--address", "198.51.100.3/24"), "198.51.100.2", server)
+            options = (*link_options("packet:near", not wire), "--address", "198.51.100.3/24")
+            yield Way(options, "198.51.100.2", server)
         return
-    address = "127.0.0.1" if request.param == "raw" else KERNEL
+    address = "127.0.0.1" if link == "raw" else KERNEL
     with helpers.nginx(folder) as server:
-        yield Way(("--link", request.param), address, server)
+        yield Way(link_options(link, not wire), address, server)
 
 
 def curl_of(way: Way, path: str) -> bytes:
@@ -81,16 +86,14 @@ def test_nothing_of_it_remains(way: Way) -> None:
 
 
 @pytest.mark.parametrize("link", ["tap", "tun"])
-def test_100_mb_with_equal_sha256(link: str, nginx: Nginx, big_file: Path, tmp_path: Path) -> None:
+def test_100_mb_with_equal_sha256(link: str, offload: bool, nginx: Nginx, big_file: Path, tmp_path: Path) -> None:
     (nginx.root / "big").symlink_to(big_file)
     got, capture = tmp_path / "got", tmp_path / "capture.pcapng"
-    options = ("--pcap", capture) if link == "tap" else ()
-    done = example(
-        "curl_lite.py", "--link", link, "-o", got, *options, f"http://{KERNEL}:{nginx.port}/big", timeout=120
-    )
+    options = (*link_options(link, offload), *(("--pcap", capture) if link == "tap" else ()))
+    done = example("curl_lite.py", *options, "-o", got, f"http://{KERNEL}:{nginx.port}/big", timeout=120)
     assert (done.returncode, done.stderr) == (0, b"")
     assert helpers.sha256(got) == helpers.sha256(big_file)
-    if options:
+    if link == "tap":
         assert wrong_frames(capture) == []
 
 

@@ -21,8 +21,8 @@ NOBODY = 65534
 
 
 @pytest.fixture
-def host() -> Iterator[pystack.Host]:
-    link = pystack.TapLink("pystack0", host_address=f"{KERNEL}/{PREFIX}")
+def host(offload: bool) -> Iterator[pystack.Host]:
+    link = pystack.TapLink("pystack0", host_address=f"{KERNEL}/{PREFIX}", offload=offload)
     with pystack.Host(link, address=f"{OURS}/{PREFIX}") as host:
         yield host
 
@@ -194,12 +194,11 @@ def test_link_gone_in_mid_transfer(host: pystack.Host, nginx: Nginx) -> None:
     assert [error.errno for error in failures] == [errno.ENETDOWN] * 2
 
 
-def test_unreachable_reported_by_a_router_reaches_the_socket(host: pystack.Host) -> None:
+def test_unreachable_reported_by_a_router_reaches_the_socket(offload: bool) -> None:
     """The kernel, asked to forward to where nobody may go, answers with ICMP that retrying would not change."""
-    host.close()
     run("sysctl", "-q", "net.ipv4.ip_forward=1")
     run("ip", "route", "add", "prohibit", "203.0.113.0/24")
-    link = pystack.TapLink("pystack0", host_address=f"{KERNEL}/{PREFIX}")
+    link = pystack.TapLink("pystack0", host_address=f"{KERNEL}/{PREFIX}", offload=offload)
     with (
         pystack.Host(link, address=f"{OURS}/{PREFIX}", gateway=KERNEL) as routed,
         raises(errno.EHOSTUNREACH),

@@ -108,7 +108,7 @@ class Net:
 
 
 @pytest.fixture(params=[4, 6], ids=["ipv4", "ipv6"])
-def net(request: pytest.FixtureRequest) -> Iterator[Net]:
+def net(request: pytest.FixtureRequest, offload: bool) -> Iterator[Net]:
     run("sysctl", "-q", "net.ipv4.tcp_fastopen=3")
     run("sysctl", "-q", "net.ipv4.tcp_fastopen_blackhole_timeout_sec=0")
     kernel, ours, prefix = ADDRESSES[request.param]
@@ -118,7 +118,7 @@ def net(request: pytest.FixtureRequest) -> Iterator[Net]:
         else:
             net = Net(kernel, ours, socket.AF_INET6, wire.LinkType.RAW, closing)
         make_link = pystack.TapLink if request.param == 4 else pystack.TunLink
-        link = make_link("pystack0", host_address=f"{kernel}/{prefix}")
+        link = make_link("pystack0", host_address=f"{kernel}/{prefix}", offload=offload)
         net.host = closing.enter_context(
             pystack.Host(pystack.CaptureLink(link, net.record), address=f"{ours}/{prefix}", config=CONFIG)
         )

@@ -50,12 +50,12 @@ def exchange(sock: socket.socket | pystack.Socket, outgoing: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("seed", range(10))
-def test_a_megabyte_each_way_survives(seed: int, tmp_path: Path) -> None:
+def test_a_megabyte_each_way_survives(seed: int, offload: bool, tmp_path: Path) -> None:
     """What each side sends, before the faults touch it, must be sound; all octets must arrive; both ends must end."""
     ours, theirs = (random.Random(f"{seed} {end}").randbytes(MEGABYTE) for end in "ab")
     capture = tmp_path / "sent.pcapng"
     answers: list[bytes] = []
-    tap = pystack.TapLink("pystack0", host_address=f"{KERNEL}/{PREFIX}")
+    tap = pystack.TapLink("pystack0", host_address=f"{KERNEL}/{PREFIX}", offload=offload)
     with open(capture, "wb") as file, socket.create_server((KERNEL, 0)) as listener:
         sink = pystack.PcapngSink(file, tap.capabilities.medium, unix_offset=time.time_ns() - time.monotonic_ns())
         inner = pystack.CaptureLink(tap, One(Direction.INBOUND, sink))

@@ -27,8 +27,8 @@ SIZE = 5_000_000
 class Driven:
     """A stack on a TUN device whose other end is the kernel's, polled by the test."""
 
-    def __init__(self) -> None:
-        self.link = pystack.TunLink("pystack0", host_address=f"{KERNEL}/64")
+    def __init__(self, offload: bool) -> None:
+        self.link = pystack.TunLink("pystack0", host_address=f"{KERNEL}/64", offload=offload)
         self.stack = Stack(rng=random.Random(1), entropy=os.urandom)
         self.stack.add_interface(self.link, f"{OURS}/64")
 
@@ -92,8 +92,8 @@ class Driven:
 
 
 @pytest.fixture
-def driven() -> Iterator[Driven]:
-    driven = Driven()
+def driven(offload: bool) -> Iterator[Driven]:
+    driven = Driven(offload)
     while driven.ping() is None:  # the kernel takes a moment until it knows its new address
         pass
     yield driven

@@ -16,8 +16,12 @@ from tests.interop.helpers import KERNEL, OURS, PREFIX, Nginx, curl, eventually,
 
 pytestmark = [pytest.mark.interop, pytest.mark.requires("nginx", "curl", "ping")]
 
-TAP = f'pystack.TapLink("pystack0", host_address="{KERNEL}/{PREFIX}")'
-HOST = f'pystack.Host({TAP}, address="{OURS}/{PREFIX}")'
+
+@pytest.fixture
+def host_text(offload: bool) -> str:
+    """A host on a TAP, as an application writes it."""
+    tap = f'pystack.TapLink("pystack0", host_address="{KERNEL}/{PREFIX}", offload={offload})'
+    return f'pystack.Host({tap}, address="{OURS}/{PREFIX}")'
 
 
 def devices() -> set[str]:
@@ -41,7 +45,7 @@ def line(process: "subprocess.Popen[str]") -> str:
     return text.strip()
 
 
-def test_beside_a_busy_loop_ping_is_prompt_and_octets_flow(nginx: Nginx, tmp_path: Path) -> None:
+def test_beside_a_busy_loop_ping_is_prompt_and_octets_flow(host_text: str, nginx: Nginx, tmp_path: Path) -> None:
     """The interpreter gives a busy thread 5 ms at a time; ARP, ping and a download must live with that."""
     path = nginx.publish("page", bytes(5_000_000))
     program = script(
@@ -56,7 +60,7 @@ def test_beside_a_busy_loop_ping_is_prompt_and_octets_flow(nginx: Nginx, tmp_pat
             while busy:
                 n += 1
 
-        with {HOST} as host:
+        with {host_text} as host:
             threading.Thread(target=loop).start()
             print("ready", flush=True)
             input()
@@ -99,7 +103,7 @@ def test_ctrl_c_in_mid_download_leaves_nothing(nginx: Nginx, tmp_path: Path) -> 
     assert devices() == before
 
 
-def test_ctrl_c_ends_threads_too_when_the_application_goes_on(nginx: Nginx, tmp_path: Path) -> None:
+def test_ctrl_c_ends_threads_too_when_the_application_goes_on(host_text: str, nginx: Nginx, tmp_path: Path) -> None:
     path = nginx.publish("page", bytes(3_000_000))
     program = script(
         tmp_path,
@@ -108,7 +112,7 @@ def test_ctrl_c_ends_threads_too_when_the_application_goes_on(nginx: Nginx, tmp_
         import pystack
 
         try:
-            with {HOST} as host, host.create_connection(("{KERNEL}", {nginx.port}), timeout=30) as sock:
+            with {host_text} as host, host.create_connection(("{KERNEL}", {nginx.port}), timeout=30) as sock:
                 sock.sendall(b"GET /slow{path} HTTP/1.0\\r\\n\\r\\n")
                 sock.recv(1)
                 print("under way", flush=True)
@@ -159,15 +163,17 @@ OVER_MEMORY = """
                 assert client.recv(1) == b"x"
 """
 OVER_TAP = f"""
-        with {HOST} as host:
+        with HOST as host:
             assert host.ping("{KERNEL}", timeout=20) > 0
 """
 
 
-@pytest.mark.parametrize(("make", "cycles"), [(OVER_MEMORY, 1000), (OVER_TAP, 1000)], ids=["memory", "tap"])
-def test_a_thousand_hosts_leak_nothing(make: str, cycles: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize("cycles", [200, pytest.param(1000, marks=pytest.mark.deep)])
+@pytest.mark.parametrize("make", [OVER_MEMORY, OVER_TAP], ids=["memory", "tap"])
+def test_hosts_that_come_and_go_leak_nothing(make: str, cycles: int, host_text: str, tmp_path: Path) -> None:
     before = devices()
-    with helpers.python(script(tmp_path, CYCLES.format(make=make, cycles=cycles))) as application:
+    text = CYCLES.format(make=make.replace("HOST", host_text), cycles=cycles)
+    with helpers.python(script(tmp_path, text)) as application:
         output, errors = application.communicate(timeout=300)
     assert application.returncode == 0, errors
     descriptors, threads, memory = map(int, output.split())
@@ -177,10 +183,9 @@ def test_a_thousand_hosts_leak_nothing(make: str, cycles: int, tmp_path: Path) -
 
 
 @pytest.fixture
-def host() -> Iterator[pystack.Host]:
-    with pystack.Host(
-        pystack.TapLink("pystack0", host_address=f"{KERNEL}/{PREFIX}"), address=f"{OURS}/{PREFIX}"
-    ) as host:
+def host(offload: bool) -> Iterator[pystack.Host]:
+    link = pystack.TapLink("pystack0", host_address=f"{KERNEL}/{PREFIX}", offload=offload)
+    with pystack.Host(link, address=f"{OURS}/{PREFIX}") as host:
         yield host
 
 
@@ -219,7 +224,7 @@ FORKED = f"""
             return True
         return False
 
-    with {HOST} as host:
+    with HOST as host:
         sock = host.create_connection(("{KERNEL}", int(sys.argv[1])), timeout=20)
         sock.sendall(b"GET " + sys.argv[2].encode() + b" HTTP/1.0\\r\\n\\r\\n")
         received = len(sock.recv(1000))
@@ -241,11 +246,11 @@ FORKED = f"""
 """
 
 
-def test_a_forked_child_is_refused_and_disturbs_nothing(nginx: Nginx, tmp_path: Path) -> None:
+def test_a_forked_child_is_refused_and_disturbs_nothing(host_text: str, nginx: Nginx, tmp_path: Path) -> None:
     path = nginx.publish("page", bytes(2_000_000))
     url = f"http://127.0.0.1:{nginx.port}{path}"
     whole = len(curl("-i", "--http1.0", url))
-    with helpers.python(script(tmp_path, FORKED), nginx.port, path) as application:
+    with helpers.python(script(tmp_path, FORKED.replace("HOST", host_text)), nginx.port, path) as application:
         output, errors = application.communicate(timeout=60)
     assert application.returncode == 0, errors
     assert output.splitlines() == ["child True True True True", f"parent 0 {whole}"]

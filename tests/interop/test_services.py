@@ -14,7 +14,7 @@ import pytest
 
 import pystack
 from tests.interop import helpers
-from tests.interop.helpers import KERNEL, OURS, PREFIX, curl, free_port, wrong_frames
+from tests.interop.helpers import KERNEL, OURS, PREFIX, curl, free_port, link_options, wrong_frames
 
 pytestmark = [pytest.mark.interop, pytest.mark.requires("curl", "ping", "tshark")]
 
@@ -24,12 +24,13 @@ AT_ONCE = 0.9
 """Seconds: less than the first retransmission would take, so the answer was heard and not inferred."""
 
 
-@pytest.fixture(params=["tap", "wire", "tun"])
+@pytest.fixture(params=["tap", "tap-wire", "tun", pytest.param("tun-wire", marks=pytest.mark.deep)])
 def host(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[pystack.Host]:
     """A host with the kernel at the other end of a cable, offload on and off; tshark judges what has crossed it."""
-    device = pystack.TunLink if request.param == "tun" else pystack.TapLink
+    kind, _, wire = request.param.partition("-")
+    device = pystack.TunLink if kind == "tun" else pystack.TapLink
     capture = tmp_path / "capture.pcapng"
-    link = device("pystack0", host_address=f"{KERNEL}/{PREFIX}", offload=request.param != "wire")
+    link = device("pystack0", host_address=f"{KERNEL}/{PREFIX}", offload=not wire)
     with open(capture, "wb") as file:
         offset = time.time_ns() - time.monotonic_ns()
         sink = pystack.PcapngSink(file, link.capabilities.medium, unix_offset=offset)
@@ -162,11 +163,10 @@ def test_many_clients_of_the_kernel_at_once(host: pystack.Host) -> None:
             future.result(PATIENCE)
 
 
-@pytest.mark.parametrize("link", ["tap"])
-def test_kernels_curl_fetches_100_mb_from_http_server(link: str, big_file: Path, tmp_path: Path) -> None:
+def test_kernels_curl_fetches_100_mb_from_http_server(offload: bool, big_file: Path, tmp_path: Path) -> None:
     capture = tmp_path / "capture.pcapng"
     program = helpers.ROOT / "examples" / "http_server.py"
-    options = ("--link", link, "--pcap", capture, "--port", "8000", big_file.parent)
+    options = (*link_options("tap", offload), "--pcap", capture, "--port", "8000", big_file.parent)
     with helpers.python(program, *options) as server:
         assert server.stderr is not None
         address = re.search(r"http://[\d.]+:\d+/", server.stderr.readline())

@@ -69,8 +69,8 @@ def work(address: tuple[str, int]) -> None:
     assert received == DATA
 
 
-def test_clients_connect_and_finish_during_a_flood() -> None:
-    link = pystack.TapLink("pystack0", host_address=f"{KERNEL}/{PREFIX}")
+def test_clients_connect_and_finish_during_a_flood(offload: bool) -> None:
+    link = pystack.TapLink("pystack0", host_address=f"{KERNEL}/{PREFIX}", offload=offload)
     with (
         pystack.Host(link, address=f"{OURS}/{PREFIX}", gateway=KERNEL) as host,
         host.create_server((OURS, 0), backlog=8) as server,

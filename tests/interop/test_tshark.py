@@ -1,5 +1,6 @@
 """tshark as the judge: it must find what is wrong, or its silence about our captures says nothing."""
 
+import struct
 from pathlib import Path
 
 import pytest
@@ -7,12 +8,14 @@ import pytest
 import pystack
 from pystack import wire
 from pystack.link.capture import Direction
-from tests.interop.helpers import wrong_frames
+from tests.interop.helpers import KERNEL, OURS, wrong_frames
 
 pytestmark = [pytest.mark.interop, pytest.mark.requires("tshark")]
 
 ETHERNET = wire.EthernetHeader(dst="02:00:00:00:00:01", src="02:00:00:00:00:02", ethertype=wire.EtherType.IPV4)
-IP = wire.IPv4Header(src="192.0.2.1", dst="192.0.2.2")
+IP = wire.IPv4Header(src=OURS, dst=KERNEL)
+CHECKSUM = 50
+"""Where TCP's is in a frame."""
 SOUND = {
     "tcp": wire.build(ETHERNET, IP, wire.TCPHeader(1, 2), b"hello"),
     "udp": wire.build(ETHERNET, IP, wire.UDPHeader(1, 53), b"hello"),
@@ -27,7 +30,17 @@ def flipped(name: str, place: int) -> bytes:
     return bytes(frame)
 
 
+def with_minus_zero(ip: wire.IPv4Header) -> bytes:
+    """A segment whose checksum is 0, but 0xFFFF is written there."""
+    (checksum,) = struct.unpack_from("!H", wire.build(ETHERNET, ip, wire.TCPHeader(1, 2), bytes(2)), CHECKSUM)
+    frame = bytearray(wire.build(ETHERNET, ip, wire.TCPHeader(1, 2), checksum.to_bytes(2, "big")))
+    assert frame[CHECKSUM : CHECKSUM + 2] == bytes(2)
+    frame[CHECKSUM : CHECKSUM + 2] = b"\xff\xff"
+    return bytes(frame)
+
+
 WRONG = {
+    "tcp checksum of minus zero": with_minus_zero(IP),
     "tcp payload": flipped("tcp", -1),
     "udp payload": flipped("udp", -1),
     "icmp payload": flipped("icmp", -1),
@@ -48,6 +61,10 @@ def capture(folder: Path, *frames: bytes) -> Path:
 
 def test_sound_frames_pass(tmp_path: Path) -> None:
     assert wrong_frames(capture(tmp_path, *SOUND.values())) == []
+
+
+def test_the_kernels_minus_zero_passes(tmp_path: Path) -> None:
+    assert wrong_frames(capture(tmp_path, with_minus_zero(wire.IPv4Header(src=KERNEL, dst=OURS)))) == []
 
 
 @pytest.mark.parametrize("frame", WRONG.values(), ids=WRONG)
