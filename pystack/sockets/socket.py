@@ -7,7 +7,7 @@ import socket
 import warnings
 from collections.abc import Callable
 from errno import EAGAIN, ECONNABORTED, EINPROGRESS, EOPNOTSUPP
-from typing import IO, TYPE_CHECKING, Any, Final, NoReturn, Self, TypeVar, cast
+from typing import IO, TYPE_CHECKING, Any, Final, Literal, NoReturn, Self, TypeAlias, TypeVar, cast, overload
 
 from typing_extensions import Buffer
 
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 __all__ = ["Socket"]
 
 T = TypeVar("T")
+
+_TextMode: TypeAlias = Literal["r", "w", "rw", "wr", ""]
+_BinaryMode: TypeAlias = Literal["b", "rb", "br", "wb", "bw", "rwb", "rbw", "wrb", "wbr", "brw", "bwr"]
 
 BLOCK: Final = 65536
 """Octets that `sendfile` reads at once."""
@@ -313,6 +316,10 @@ class Socket:
 
         self._perform(attempt, flags)
 
+    @overload
+    def sendto(self, data: Buffer, address: Address | None, /) -> int: ...
+    @overload
+    def sendto(self, data: Buffer, flags: int, address: Address | None, /) -> int: ...
     def sendto(self, data: Buffer, *rest: Any) -> int:
         """`sendto(data, address)` or `sendto(data, flags, address)`. A stream goes where it is connected, or with
         MSG_FASTOPEN connects to `address`, as far as possible with `data` in its SYN."""
@@ -361,6 +368,36 @@ class Socket:
 
     # --- files
 
+    @overload
+    def makefile(
+        self,
+        mode: _TextMode = "r",
+        buffering: int | None = None,
+        *,
+        encoding: str | None = None,
+        errors: str | None = None,
+        newline: str | None = None,
+    ) -> IO[str]: ...
+    @overload
+    def makefile(
+        self,
+        mode: _BinaryMode,
+        buffering: int | None = None,
+        *,
+        encoding: str | None = None,
+        errors: str | None = None,
+        newline: str | None = None,
+    ) -> IO[bytes]: ...
+    @overload
+    def makefile(
+        self,
+        mode: str,
+        buffering: int | None = None,
+        *,
+        encoding: str | None = None,
+        errors: str | None = None,
+        newline: str | None = None,
+    ) -> IO[Any]: ...
     def makefile(
         self,
         mode: str = "r",

@@ -15,6 +15,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from typing import IO, assert_type
 
 import pytest
 
@@ -194,6 +195,16 @@ def test_info_shows_the_connection(two: Two) -> None:
         assert near.info().state.name == "ESTABLISHED"
     with two.a.socket() as sock, pytest.raises(OSError, match="not connected"):
         sock.info()
+
+
+def test_a_files_type_follows_from_its_mode(two: Two) -> None:
+    with two.a.socket() as sock:
+        for file in (
+            assert_type(sock.makefile(), IO[str]),
+            assert_type(sock.makefile("rw"), IO[str]),
+            assert_type(sock.makefile("rwb", buffering=0), IO[bytes]),
+        ):
+            file.close()
 
 
 def test_there_is_no_descriptor(two: Two) -> None:
