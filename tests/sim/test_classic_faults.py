@@ -29,7 +29,7 @@ class Connected:
         self.link = sim.join(stacks[0], f"{HOST}/24", stacks[1], f"{PEER}/24", there=path, back=path)
         if iss is not None:
             for stack in stacks:
-                stack.tcp.numbers = Numbers(iss)
+                stack.tcp.connections.numbers = Numbers(iss)
         listener = SimSocket.listening(sim, stacks[1], 7)
         self.near = SimSocket(sim, stacks[0].stream())
         connecting = self.near.connect((PEER, 7))
