@@ -33,6 +33,8 @@ _RECEIVING = (State.ESTABLISHED, State.FIN_WAIT_1, State.FIN_WAIT_2)
 
 _PAWS_IDLE: Ns = 24 * 86400 * SECOND
 _MAX_SHIFT = 14
+_TELLING = 3
+"""So many segments beyond a gap, reported, let the peer take what is missing for lost (RFC 6675, DupThresh)."""
 _RTO_AFTER_SYN_LOSS: Ns = 3 * SECOND
 
 
@@ -391,7 +393,8 @@ class Arrival(Acknowledgment):
                 self._out_of_order_segments += 1
                 duplicate = receive.beyond.ranges.common(start, start + length)
                 news = receive.insert(start, payload, length) and self._reported.on_out_of_order(start)
-                if self._sack and self._replies and not (news or duplicate or self._watchful):
+                enough = self._sack and len(self._replies) >= _TELLING
+                if enough and not (news or duplicate or self._watchful):
                     self._ack_due = self._output_due = True  # what else arrives shares another: docs/deviations.md
                 else:
                     self._reply_ack(now, duplicate)
