@@ -8,9 +8,10 @@ import headers
 import idle
 import latency
 import loss
+import startup
 from _harness import main
 
-MEASURES = (bulk.measure, loss.measure, latency.measure, churn.measure, idle.measure, headers.measure)
+MEASURES = (bulk.measure, loss.measure, latency.measure, churn.measure, idle.measure, headers.measure, startup.measure)
 
 if __name__ == "__main__":
     sys.exit(main(__doc__, *MEASURES))

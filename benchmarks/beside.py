@@ -45,12 +45,17 @@ class Line:
     reached: dict[Work, list[float]] = field(factory=lambda: {work: [] for work in WORKS}, init=False)
     failures: dict[Work, str] = field(factory=dict, init=False)
 
-    def run(self, number: int, options: Options, ports: dict[int, int]) -> None:
-        """Every work for the time of that number. One that fails is not tried again, and ends the program."""
+    def run(self, number: int, options: Options) -> None:
+        """Every work for the time of that number. One that fails is not tried again, and ends the program; peers are
+        new with each program, as a stack that is gone leaves them waiting."""
         while todo := [work for work in WORKS if work not in self.failures and len(self.reached[work]) < number]:
             try:
-                with self.stack.set_up() as program:
-                    self._ask(program, todo, options, ports)
+                with (
+                    peer("_peer", str(FIRST_CORE)) as near,
+                    peer("_peer", str(SECOND_CORE)) as far,
+                    self.stack.set_up() as program,
+                ):
+                    self._ask(program, todo, options, {FIRST_CORE: near, SECOND_CORE: far})
             except Failed as failure:
                 self.failures.update(dict.fromkeys(todo, str(failure)))
 
@@ -75,11 +80,10 @@ def measure(options: Options) -> str:
     enter_private_network()
     pin(FIRST_CORE)
     lines = [Line(stack) for stack in catalogue()]
-    with peer("_peer", str(FIRST_CORE)) as near, peer("_peer", str(SECOND_CORE)) as far:
-        for number in range(1, options.runs + 1):
-            for line in lines:
-                line.run(number, options, {FIRST_CORE: near, SECOND_CORE: far})
-                tell(f"run {number}: {', '.join(line.cells())}")
+    for number in range(1, options.runs + 1):
+        for line in lines:
+            line.run(number, options)
+            tell(f"run {number}: {', '.join(line.cells())}")
     head = ["stack", "link", *(work.title for work in WORKS)]
     return "\n".join(f"| {' | '.join(row)} |" for row in (head, ["---"] * len(head), *(line.cells() for line in lines)))
 

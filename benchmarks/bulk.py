@@ -19,9 +19,9 @@ __all__ = ["measure"]
 MB = 1_000_000
 MTU = 1500
 BARE = "bare loop"
-PLAIN = ((Floor(0.35, BARE), Floor(60)), (Floor(0.35, BARE), Floor(40)))
+PLAIN = ((Floor(0.35, BARE), Floor(60, quiet=True)), (Floor(0.35, BARE), Floor(40, quiet=True)))
 """What must be reached in, and out."""
-OFFLOAD = ((Floor(0.25, BARE), Floor(1200)), (Floor(0.3, BARE), Floor(1500)))
+OFFLOAD = ((Floor(0.25, BARE), Floor(1200, quiet=True)), (Floor(0.3, BARE), Floor(1500, quiet=True)))
 PACKET = ((Floor(0.3, BARE),), (Floor(0.3, BARE),))
 
 
@@ -59,10 +59,12 @@ def measure_memory(options: Options, port: int) -> Iterator[Row]:
         bare = partial(bare_memory, size, MTU)
         ours = partial(over, connect, download, size)
         references = {BARE: bare, "kernel sockets": kernel}
-        yield compare("bulk, memory pair", "MB/s", options, ours, references, Floor(30))
+        yield compare("bulk, memory pair", "MB/s", options, ours, references, Floor(30, quiet=True))
     with memory_pair(MTU, offload=True) as connect:
         ours = partial(over, connect, download, 10 * size)
-        yield compare("bulk, memory pair, offload", "MB/s", options, ours, {"kernel sockets": kernel}, Floor(1000))
+        yield compare(
+            "bulk, memory pair, offload", "MB/s", options, ours, {"kernel sockets": kernel}, Floor(1000, quiet=True)
+        )
 
 
 def measure(options: Options) -> Iterator[Row]:

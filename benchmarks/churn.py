@@ -61,7 +61,7 @@ def measure_cores(options: Options, label: str, far_core: int, *floors: Floor) -
 def measure(options: Options) -> Iterator[Row]:
     enter_private_network()
     pin(FIRST_CORE)
-    yield from measure_cores(options, "one core", FIRST_CORE, Floor(2000))
+    yield from measure_cores(options, "one core", FIRST_CORE, Floor(2000, quiet=True))
     yield from measure_cores(options, "two cores", SECOND_CORE)
 
 

@@ -1,20 +1,19 @@
-"""What a frame and a connection cost in Python, counted instead of timed: bytecodes executed, Python functions
-entered, C functions called. The counts are the same on every machine, so that a change shows what it bought.
+"""What a frame, a round trip and a connection cost in Python, counted instead of timed: bytecodes executed, Python
+functions entered, C functions called. The counts are the same on every machine, so that a change shows what it bought:
+`history.py` counts earlier revisions.
 
 Over a memory cable in virtual time. A frame: one connection, in bulk; the sender's stack and the receiver's are counted
-apart. A connection: the client's side of connect, one octet there and back, close, until only TIME-WAIT is left.
-`--at REVISION ...` counts earlier revisions of this repository too.
+apart. A round trip: one octet there and back, the client's side. A connection: the client's side of connect, one octet
+there and back, close, until only TIME-WAIT is left.
 """
 
 import argparse
-import os
-import subprocess
+import json
 import sys
-import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from pathlib import Path
+from functools import partial
 from types import FrameType, TracebackType
 from typing import Any, Self, TypeAlias, TypeVar
 
@@ -25,9 +24,8 @@ from growth import reader, uploader
 from pystack.stack.stream import StreamEndpoint
 from pystack.units import Ns
 
-__all__ = ["header", "line"]
+__all__ = ["KINDS", "WORKS", "table"]
 
-HERE = Path(__file__).parent
 FRAMES = 1000
 """At least so many are counted, after as many that are not."""
 READ = 256 << 10
@@ -107,13 +105,15 @@ class Bulk:
         return cable.links[0].frames - before
 
 
-CONNECTIONS = 100
-"""So many are counted, after as many that are not."""
+REPEATED = 100
+"""So many round trips and connections are counted, after as many that are not."""
+Counted: TypeAlias = AbstractContextManager[object]
+"""What the client does inside is counted, or not."""
 
 
 @define
-class Churn:
-    """Connections that come and go, one after the other."""
+class Client:
+    """Does small things over the cable, one after the other. Its attempts are the user's, and not counted."""
 
     cable: Cable
     listener: StreamEndpoint
@@ -121,32 +121,35 @@ class Churn:
     @classmethod
     def begin(cls) -> Self:
         cable = Cable.lay(offload=True)
-        churn = cls(cable, listening(cable))
-        for _ in range(CONNECTIONS):
-            churn.run(None)
-        return churn
+        return cls(cable, listening(cable))
 
-    def run(self, counter: Count | None) -> None:
-        """One connection; what the client does is counted."""
-        counted = counter or nullcontext()
+    def connect(self, counted: Counted) -> tuple[StreamEndpoint, StreamEndpoint]:
+        """Both ends of a new connection."""
         with counted:
             client = self.cable.client.stream()
             client.connect((FAR, PORT), self.cable.now)
         server = self.turns(counted, self.listener.try_accept)
         self.turns(counted, client.try_connected)
+        return client, server
+
+    def round_trip(self, client: StreamEndpoint, server: StreamEndpoint, counted: Counted) -> None:
         with counted:
             client.try_send(b"x", self.cable.now)
         self.turns(counted, lambda now: server.try_recv(1, now))
         server.try_send(b"x", self.cable.now)
         self.turns(counted, lambda now: client.try_recv(1, now))
+
+    def whole_connection(self, counted: Counted) -> None:
+        client, server = self.connect(counted)
+        self.round_trip(client, server, counted)
         with counted:
             client.close(self.cable.now)
         self.turns(counted, lambda now: server.readable or None)
         server.close(self.cable.now)
         self.turns(counted, lambda now: not self.cable.client.tcp.flows or None)
 
-    def turns(self, counted: AbstractContextManager[object], attempt: Callable[[Ns], T | None]) -> T:
-        """Poll both until `attempt`, which is the user's and not counted, answers."""
+    def turns(self, counted: Counted, attempt: Callable[[Ns], T | None]) -> T:
+        """Poll both until `attempt` answers."""
         cable = self.cable
         while (answer := attempt(cable.now)) is None:
             cable.now += TICK
@@ -156,79 +159,78 @@ class Churn:
         return answer
 
 
-def count_connection() -> Counter[str]:
+def repeat(work: Callable[[Counted], None], counter: Count) -> None:
+    for counted in (nullcontext(), counter):
+        for _ in range(REPEATED):
+            work(counted)
+
+
+def count_connections() -> list[Counter[str]]:
     total = Counter[str]()
     for bytecode in (True, False):
-        churn = Churn.begin()
         counter = Count(bytecode)
-        for _ in range(CONNECTIONS):
-            churn.run(counter)
-        total.update({kind: round(seen / CONNECTIONS) for kind, seen in counter.seen.items()})
-    return total
+        repeat(Client.begin().whole_connection, counter)
+        total.update({kind: round(seen / REPEATED) for kind, seen in counter.seen.items()})
+    return [total]
 
 
-def count(*, offload: bool) -> dict[str, Counter[str]]:
-    """Per frame, at the sender and at the receiver, which also makes the ACKs."""
-    totals = {"send": Counter[str](), "receive": Counter[str]()}
+def count_round_trips() -> list[Counter[str]]:
+    total = Counter[str]()
+    for bytecode in (True, False):
+        counter = Count(bytecode)
+        client = Client.begin()
+        repeat(partial(client.round_trip, *client.connect(nullcontext())), counter)
+        total.update({kind: round(seen / REPEATED) for kind, seen in counter.seen.items()})
+    return [total]
+
+
+def count_frames(*, offload: bool) -> list[Counter[str]]:
+    """At the sender, and at the receiver, which also makes the ACKs."""
+    totals = Counter[str](), Counter[str]()
     for bytecode in (True, False):
         bulk = Bulk.begin(offload=offload)
-        sender, receiver = Count(bytecode), Count(bytecode)
-        frames = bulk.run(FRAMES, sender, receiver)
-        for name, counter in (("send", sender), ("receive", receiver)):
-            totals[name].update({kind: round(seen / frames) for kind, seen in counter.seen.items()})
-    return totals
+        counters = Count(bytecode), Count(bytecode)
+        frames = bulk.run(FRAMES, *counters)
+        for total, counter in zip(totals, counters, strict=True):
+            total.update({kind: round(seen / frames) for kind, seen in counter.seen.items()})
+    return list(totals)
 
 
-WORKS = (("wire frame", False), ("super-segment", True))
+WORKS: tuple[tuple[tuple[str, ...], Callable[[], list[Counter[str]]]], ...] = (
+    (("send a wire frame", "receive a wire frame"), partial(count_frames, offload=False)),
+    (("send a super-segment", "receive a super-segment"), partial(count_frames, offload=True)),
+    (("a round trip",), count_round_trips),
+    (("open, use and close",), count_connections),
+)
 
 
-def header() -> str:
-    """The head of a markdown table: what each takes, as bytecodes / Python calls / C calls."""
-    names = [f"{way} a {what}" for what, _ in WORKS for way in ("send", "receive")] + ["open, use and close"]
-    return "| revision | " + " | ".join(names) + " |\n" + "| --- " * (len(names) + 1) + "|"
+def table() -> str:
+    """What each takes, in markdown."""
+    lines = [["", *KINDS], ["---"] * (1 + len(KINDS))]
+    for names, count in WORKS:
+        for name, counted in zip(names, count(), strict=True):
+            lines.append([name, *(f"{counted[kind]:,}" for kind in KINDS)])
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
-def line(name: str) -> str:
-    """The counts of the pystack that is imported here."""
-    counted = [seen for _, offload in WORKS for seen in count(offload=offload).values()]
-    cells = [" / ".join(f"{seen[kind]:,}" for kind in KINDS) for seen in (*counted, count_connection())]
-    return f"| {name} | " + " | ".join(cells) + " |"
-
-
-def lines_at(revisions: list[str]) -> Iterator[str]:
-    """The counts of earlier revisions, each checked out beside this one for as long as it takes."""
-    for revision in revisions:
-        title = git("log", "-1", "--format=%h %s", revision)
-        with tempfile.TemporaryDirectory() as directory:
-            tree = str(Path(directory, "tree"))
-            git("worktree", "add", "--detach", tree, revision)
-            try:
-                command = [sys.executable, __file__, "--line", title]
-                counted = subprocess.run(
-                    command, env={**os.environ, "PYTHONPATH": tree}, check=True, stdout=subprocess.PIPE, text=True
-                )
-                yield counted.stdout.strip()
-            finally:
-                git("worktree", "remove", "--force", tree)
-
-
-def git(*arguments: str) -> str:
-    command = ["git", "-C", str(HERE), *arguments]
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+def bytecodes() -> dict[str, int | None]:
+    """For `history.py`, of a revision that may lack what a work needs: None."""
+    found: dict[str, int | None] = {}
+    for names, count in WORKS:
+        try:
+            counts = [counted["bytecodes"] for counted in count()]
+        except (AttributeError, TypeError):
+            found.update(dict.fromkeys(names))
+        else:
+            found.update(zip(names, counts, strict=True))
+    return found
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--at", nargs="+", default=[], metavar="REVISION", help="count these too, before the present")
-    parser.add_argument("--line", metavar="NAME", help="print one line of the table only, called NAME")
+    parser.add_argument("--json", action="store_true", help="bytecodes alone, for history.py")
     arguments = parser.parse_args()
-    if arguments.line:
-        print(line(arguments.line))
-        return 0
-    print(header())
-    for each in lines_at(arguments.at):
-        print(each, flush=True)
-    print(line("the present one"))
+    print(json.dumps(bytecodes()) if arguments.json else table())
     return 0
 
 

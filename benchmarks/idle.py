@@ -84,7 +84,7 @@ def measure(options: Options) -> Iterator[Row]:
     pin(FIRST_CORE)
     total, quiet = options.size(CONNECTIONS), options.size(QUIET)
     crowd = Crowd(total, quiet)
-    yield compare(f"open {total:,} connections over TAP", "1/s", options, crowd.rate, {}, Floor(1000))
+    yield compare(f"open {total:,} connections over TAP", "1/s", options, crowd.rate, {}, Floor(1000, quiet=True))
     times = iter(crowd.processor)
     work = f"{total:,} idle connections for {quiet} s, processor time"
     yield compare(work, "ms", options, lambda: next(times), {}, Floor(10, at_most=True))

@@ -13,6 +13,7 @@ import all as everything
 import beside
 import costs
 import growth
+import history
 import hotspots
 from _harness import Options, surroundings, table, tell
 
@@ -43,7 +44,11 @@ def write_hotspots(options: Options, share: float) -> str:
 
 
 def write_costs(options: Options, share: float) -> str:
-    return f"{costs.header()}\n{costs.line('the present one')}"
+    return costs.table()
+
+
+def write_history(options: Options, share: float) -> str:
+    return history.table()
 
 
 def circumstances(options: Options) -> str:
@@ -55,6 +60,7 @@ def circumstances(options: Options) -> str:
 
 PARTS: dict[str, Callable[[Options, float], str]] = {
     "costs": write_costs,
+    "history": write_history,
     "hotspots": write_hotspots,
     "growth": write_growth,
     "table": write_table,

@@ -117,7 +117,7 @@ class PyTCP:
 
     name: str = "PyTCP 2.7.6 (Python)"
     link: str = "TAP, MTU 1500"
-    amounts: Amounts = Amounts(octets=500_000, trips=200, connections=50)
+    amounts: Amounts = Amounts(octets=200_000, trips=200, connections=50)
 
     @contextmanager
     def set_up(self) -> Iterator[Program]:
@@ -169,7 +169,7 @@ class Pasta:
 
     mtu: int
     name: str = "pasta (C)"
-    amounts: Amounts = Amounts(octets=50_000_000, trips=5_000, connections=2_000)
+    amounts: Amounts = Amounts(octets=20_000_000, trips=5_000, connections=2_000)
 
     @property
     def link(self) -> str:

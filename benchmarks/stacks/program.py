@@ -12,7 +12,7 @@ from attrs import frozen
 
 __all__ = ["Failed", "Program", "started"]
 
-PATIENCE = 60
+PATIENCE = 20
 """Seconds."""
 
 
