@@ -137,9 +137,14 @@ class DatagramEndpoint(Endpoint):
         self._charged = self._queue.octets
 
     @property
+    def waiting(self) -> bool:
+        """A datagram is there, or the end."""
+        return bool(self._queue) or self._read_shut
+
+    @property
     @override
     def readable(self) -> bool:
-        return bool(self._queue) or self._pending_error is not None or self._read_shut
+        return self.waiting or self._pending_error is not None
 
     @property
     @override
@@ -167,9 +172,11 @@ class DatagramEndpoint(Endpoint):
 
     @override
     def _set_option(self, key: OptionKey, value: int) -> None:
+        if key in (options.RCVBUF, options.SNDBUF):
+            value = options.buffer_size(key, value, self.stack.config.memory_limit)
         super()._set_option(key, value)
         if key == options.RCVBUF:
-            self._queue.limit = max(value, 1)
+            self._queue.limit = value
 
     @override
     def _get_option(self, key: OptionKey) -> int:

@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from errno import EAFNOSUPPORT, EBADF, EINVAL
 from ipaddress import IPv4Address, IPv6Address, ip_address
-from socket import SocketKind
+from socket import IPPROTO_TCP, IPPROTO_UDP, SOCK_STREAM, SocketKind
 from typing import TYPE_CHECKING, ClassVar, TypeAlias, TypeVar
 
 from pystack.errors import os_error
@@ -160,6 +160,11 @@ class Endpoint(ABC):
         self._pending_error = error
         self._advance(now)
 
+    @property
+    def failed(self) -> bool:
+        """Whether `take_error` has something to tell."""
+        return self._pending_error is not None
+
     def take_error(self) -> OSError | None:
         """The pending error, once: what SO_ERROR reads and clears."""
         error, self._pending_error = self._pending_error, None
@@ -225,6 +230,10 @@ class Endpoint(ABC):
     def _get_option(self, key: OptionKey) -> int:
         if key == options.TYPE:
             return int(self.type)
+        if key == options.PROTOCOL:
+            return int(IPPROTO_TCP if self.type is SOCK_STREAM else IPPROTO_UDP)
+        if key == options.ACCEPTCONN:
+            return int(self._binding is not None and self._binding.listening)
         if key == options.ERROR:
             error = self.take_error()
             return 0 if error is None or error.errno is None else error.errno

@@ -9,6 +9,7 @@ from pystack.errors import os_error
 from pystack.net.sourceroute import SourceRoute
 
 __all__ = [
+    "ACCEPTCONN",
     "BROADCAST",
     "CONGESTION",
     "CORK",
@@ -30,6 +31,7 @@ __all__ = [
     "MAXSEG",
     "NODELAY",
     "OOBINLINE",
+    "PROTOCOL",
     "QUICKACK",
     "RCVBUF",
     "REUSEADDR",
@@ -42,6 +44,7 @@ __all__ = [
     "USER_TIMEOUT",
     "V6ONLY",
     "OptionKey",
+    "buffer_size",
     "decode",
     "decode_name",
     "decode_route",
@@ -63,6 +66,8 @@ SNDBUF: OptionKey = (socket.SOL_SOCKET, socket.SO_SNDBUF)
 OOBINLINE: OptionKey = (socket.SOL_SOCKET, socket.SO_OOBINLINE)
 ERROR: OptionKey = (socket.SOL_SOCKET, socket.SO_ERROR)
 TYPE: OptionKey = (socket.SOL_SOCKET, socket.SO_TYPE)
+ACCEPTCONN: OptionKey = (socket.SOL_SOCKET, getattr(socket, "SO_ACCEPTCONN", 30))
+PROTOCOL: OptionKey = (socket.SOL_SOCKET, getattr(socket, "SO_PROTOCOL", 38))
 TTL: OptionKey = (socket.IPPROTO_IP, socket.IP_TTL)
 TOS: OptionKey = (socket.IPPROTO_IP, socket.IP_TOS)
 IP_OPTIONS: OptionKey = (socket.IPPROTO_IP, getattr(socket, "IP_OPTIONS", 4))
@@ -93,7 +98,6 @@ SYNONYMS: dict[OptionKey, OptionKey] = {UNICAST_HOPS: TTL, TCLASS: TOS}
 DEFAULT_TTL = 64
 _RANGES = {
     TTL: (1, 255),
-    TOS: (0, 255),
     KEEPIDLE: (1, 32767),
     KEEPINTVL: (1, 32767),
     KEEPCNT: (1, 127),
@@ -107,6 +111,7 @@ _RANGES = {
 """Linux's."""
 _SWITCHES = frozenset({REUSEADDR, BROADCAST, KEEPALIVE, OOBINLINE, NODELAY, CORK, QUICKACK})
 _FOREVER = 2**31 - 1
+_SMALLEST = {SNDBUF: 4608, RCVBUF: 2304}
 
 _NAME_OCTETS = 16
 _INT = struct.Struct("i")
@@ -135,6 +140,12 @@ def decode(key: OptionKey, value: int | bytes) -> int:
     return _checked(key, int(_INT.unpack_from(value)[0]))
 
 
+def buffer_size(key: OptionKey, value: int, most: int) -> int:
+    """What a buffer is charged for, and reads as, when it is to hold `value` octets: twice as much, as in Linux, where
+    the other half is for the bookkeeping. `most` limits it; a negative value asks for that."""
+    return min(max(2 * value, _SMALLEST[key]), most) if value >= 0 else most
+
+
 def decode_route(value: int | bytes) -> SourceRoute | None:
     """What IP_OPTIONS asks for: one source route, or no option at all. Raises EINVAL."""
     if isinstance(value, int):
@@ -148,6 +159,8 @@ def decode_route(value: int | bytes) -> SourceRoute | None:
 def _checked(key: OptionKey, number: int) -> int:
     if key == TTL and number == -1:  # as in Linux: back to the default
         return DEFAULT_TTL
+    if key == TOS:
+        return number & 0xFF
     if key in _SWITCHES:
         return int(number != 0)
     if key == MAXSEG and not number:

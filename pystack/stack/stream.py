@@ -5,6 +5,7 @@ from collections.abc import Callable
 from errno import (
     EAGAIN,
     EALREADY,
+    ECONNABORTED,
     EINPROGRESS,
     EINVAL,
     EISCONN,
@@ -144,6 +145,8 @@ class StreamEndpoint(Endpoint):
         if flow.connection.opening:
             return True if flow.connection.deferred else None
         if flow.connection.state is State.CLOSED and flow.connection.error is not None:
+            if self._error_told:
+                raise os_error(ECONNABORTED, "the connection has failed, and the socket has told why")
             self._error_told = True
             raise flow.connection.error.with_traceback(None)
         return True
@@ -201,11 +204,9 @@ class StreamEndpoint(Endpoint):
 
     def _recv(self, flow: Flow, size: int, now: Ns, flags: int) -> bytes | None:
         connection = flow.connection
+        if not size:
+            return b""
         if connection.readable:
-            if self._read_shut:
-                connection.recv(connection.readable, now)
-                self.stack.tcp.after_read(flow, now)
-                return b""
             if flags & PEEK:
                 return connection.peek(size)
             data = connection.recv(size, now)
@@ -217,7 +218,7 @@ class StreamEndpoint(Endpoint):
         """As `try_recv`, into `view`: how many octets, 0 at the end of the stream, None: nothing yet."""
         flow = self._need_flow()
         connection = flow.connection
-        if connection.readable and not self._read_shut and not flags & (PEEK | URGENT) and not connection.marked:
+        if connection.readable and not flags & (PEEK | URGENT) and not connection.marked:
             count = connection.recv_into(view, now)
             self.stack.tcp.after_read(flow, now)
             return count
@@ -264,16 +265,21 @@ class StreamEndpoint(Endpoint):
         connection = flow.connection
         if connection.opening:
             return True
-        if connection.error is not None and not (self._read_shut or connection.eof):
+        if connection.eof:
+            return False
+        if connection.error is not None and not (self._read_shut and self._error_told):
             self._error_told = True
             raise connection.error.with_traceback(None)  # kept: each raise would add to what it holds
-        return not (connection.eof or self._read_shut or connection.state is State.CLOSED)
+        return not (self._read_shut or connection.state is State.CLOSED)
 
     def try_send(self, data: Buffer, now: Ns, flags: int = 0) -> int | None:
         """How many octets of `data` the send buffer took; None: not yet, most of it is full. Raises EPIPE after a
-        shutdown, and once the connection's error. MSG_OOB makes the data urgent; MSG_MORE says that more follows: a
-        tail that does not fill a segment waits for it."""
-        flow = self._need_flow()
+        shutdown and without a connection, and once the connection's error. MSG_OOB makes the data urgent; MSG_MORE says
+        that more follows: a tail that does not fill a segment waits for it."""
+        self._check_open()
+        flow = self.flow
+        if flow is None:
+            raise os_error(EPIPE, "the socket is not connected")
         connection = flow.connection
         if connection.error is not None or self._write_shut or connection.state is State.CLOSED:
             error = self.take_error()
@@ -331,6 +337,31 @@ class StreamEndpoint(Endpoint):
         return State.LISTEN if self.listening is not None else State.CLOSED
 
     @property
+    def fresh(self) -> bool:
+        """It neither listens nor has, or had, a connection."""
+        return self.flow is None and self.listening is None
+
+    @property
+    @override
+    def failed(self) -> bool:
+        told = self._error_told or self.flow is None or self.flow.connection.error is None
+        return not told or super().failed
+
+    @property
+    def ended(self) -> bool:
+        """The connection is over in both directions, if there ever was one."""
+        return self.state in (State.CLOSED, State.TIME_WAIT)
+
+    @property
+    def reading_ended(self) -> bool:
+        """What can be read now is all that there will be."""
+        return self._read_shut or self.ended or (self.flow is not None and self.flow.connection.eof)
+
+    @property
+    def writing_ended(self) -> bool:
+        return self._write_shut or self.ended
+
+    @property
     def unsent(self) -> int:
         """Octets, FIN included, that the peer has not acknowledged."""
         return self.flow.connection.unacknowledged if self.flow is not None else 0
@@ -342,15 +373,20 @@ class StreamEndpoint(Endpoint):
     # --- closing
 
     def shutdown(self, how: int, now: Ns) -> None:
-        """Half close (RFC 9293, section 3.6): FIN behind what is queued, and no more reading, as `how` says."""
-        flow = self._need_flow()
-        connection = flow.connection
+        """Half close (RFC 9293, section 3.6): FIN behind what is queued, and no waiting for more to read, as `how`
+        says. A listener that is shut for reading listens no more."""
         if how not in (SHUT_RD, SHUT_WR, SHUT_RDWR):
             raise os_error(EINVAL, f"how must be SHUT_RD, SHUT_WR or SHUT_RDWR, not {how}")
-        if connection.state is State.CLOSED:
+        if self.listening is not None:
+            if how != SHUT_WR:
+                self._unlisten(self.listening, now)
+            return
+        flow = self._need_flow()
+        connection = flow.connection
+        if self.ended:
             raise os_error(ENOTCONN, "the connection has ended")
         if how in (SHUT_RD, SHUT_RDWR):
-            self._read_shut = True
+            self._read_shut = connection.deaf = True
         if how in (SHUT_WR, SHUT_RDWR) and not self._write_shut:
             self._write_shut = True
             connection.shutdown(now)
@@ -363,10 +399,17 @@ class StreamEndpoint(Endpoint):
             self.flow.connection.abort(now)
         self.close(now)
 
+    def _unlisten(self, listening: ListeningPort, now: Ns) -> None:
+        self.listening = None
+        self.stack.tcp.unlisten(listening, now)
+        if self._binding is not None:
+            self._binding.listening = False
+        self._advance(now)
+
     @override
     def _release(self, now: Ns) -> None:
         if self.listening is not None:
-            self.stack.tcp.unlisten(self.listening, now)
+            self._unlisten(self.listening, now)
         if self._binding is not None:
             self.stack.unbind_tcp(self._binding)
         if self.flow is not None:
@@ -399,7 +442,7 @@ class StreamEndpoint(Endpoint):
     @override
     def getpeername(self) -> tuple[str, int]:
         flow = self._need_flow()
-        if flow.connection.opening or flow.connection.state is State.CLOSED:
+        if flow.connection.opening or self.ended:
             raise os_error(ENOTCONN, "the socket is not connected")
         address, port = flow.remote
         return address_text(address), port
@@ -433,8 +476,18 @@ class StreamEndpoint(Endpoint):
 
     @override
     def _get_option(self, key: OptionKey) -> int:
+        if key == options.ERROR and not self.failed:
+            return self._take_soft_error()
         option = STREAM_OPTIONS.get(key)
         return super()._get_option(key) if option is None else option.get(self)
+
+    def _take_soft_error(self) -> int:
+        """The errno of what the path has reported and the connection has survived, once."""
+        if self.flow is None:
+            return 0
+        connection = self.flow.connection
+        code, connection.soft_error = connection.soft_error, None
+        return code or 0
 
     @override
     def _set_route(self, route: SourceRoute | None) -> None:

@@ -24,7 +24,6 @@ _SYN_ACK_FIRST, _SYN_ACK_LONGEST = 1, 120
 """Seconds between two SYN-ACKs, at first and at most."""
 _DEFERRALS_MAX = 255
 _FIN_WAIT_2_MAX = 120
-_BUFFER_MIN = 256
 
 
 @frozen
@@ -82,14 +81,13 @@ def _switch(name: str) -> StreamOption:
     )
 
 
-def _buffer(name: str) -> StreamOption:
+def _buffer(name: str, key: OptionKey) -> StreamOption:
     """A size that is cut to what the stack allows, never refused; a negative one is the largest. It ends the automatic
     growth, as in Linux."""
     most = f"{name}_max"
 
     def apply(config: TCPConfig, value: int, stack: TCPConfig) -> TCPConfig:
-        limit = int(getattr(stack, most))
-        size = min(max(value, _BUFFER_MIN), limit) if value >= 0 else limit
+        size = options.buffer_size(key, value, int(getattr(stack, most)))
         return _with(config, **{name: size, most: size})
 
     return _of_tcp(apply, lambda config: int(getattr(config, name)))
@@ -163,7 +161,7 @@ def _check_unconnected(socket: "StreamEndpoint") -> None:
 
 STREAM_OPTIONS: Mapping[OptionKey, StreamOption] = {
     options.TTL: _setting("ttl"),
-    options.TOS: _setting("tos"),
+    options.TOS: _setting("tos", lambda value: value & ~3),  # its last two bits are those of ECN
     options.FASTOPEN_NO_COOKIE: _setting("cookieless", bool),
     options.DEFER_ACCEPT: _setting("defer_accept", _deferral),
     options.NODELAY: _switch("nodelay"),
@@ -176,8 +174,8 @@ STREAM_OPTIONS: Mapping[OptionKey, StreamOption] = {
     options.USER_TIMEOUT: _plain("user_timeout", MS),
     options.MAXSEG: StreamOption(_plain("max_segment").set, _segment_size),
     options.LINGER2: _of_tcp(_set_linger2, lambda config: config.fin_wait_2 // SECOND or -1),
-    options.SNDBUF: _buffer("send_buffer"),
-    options.RCVBUF: _buffer("receive_buffer"),
+    options.SNDBUF: _buffer("send_buffer", options.SNDBUF),
+    options.RCVBUF: _buffer("receive_buffer", options.RCVBUF),
     options.QUICKACK: StreamOption(_set_quick, lambda socket: int(_is_quick(socket))),
     options.FASTOPEN: StreamOption(_set_fast_open, lambda socket: socket.option(options.FASTOPEN)),
     options.FASTOPEN_CONNECT: StreamOption(

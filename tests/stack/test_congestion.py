@@ -89,14 +89,14 @@ def test_a_listener_chooses_for_the_connections_that_it_accepts(pair: Pair) -> N
 def test_a_connection_changes_and_keeps_its_window(pair: Pair) -> None:
     client, conn = pair.established()
     choose(client, b"newreno")
-    data = Random(1).randbytes(200_000)
-    pair.send_all(client, data[:100_000])
+    data = Random(1).randbytes(60_000)
+    pair.send_all(client, data[:30_000])
     before = control(client)
     choose(client, b"cubic")
     after = control(client)
     assert type(after) is Cubic
     assert (after.cwnd, after.ssthresh) == (before.cwnd, before.ssthresh)
-    pair.send_all(client, data[100_000:])
+    pair.send_all(client, data[30_000:])
     client.close(pair.now)
     assert pair.recv_all(conn) == data
 

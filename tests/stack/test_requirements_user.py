@@ -276,15 +276,16 @@ def test_the_user_learns_of_a_soft_error_at_once(lone: Lone) -> None:
 
 
 def test_who_asks_for_no_reports_gets_none(lone: Lone) -> None:
-    """SHLD-20: a soft error neither wakes nor fails a call, nor is it pending."""
+    """SHLD-20: a soft error neither wakes nor fails a call; only who asks hears of it, once."""
     conn = lone.establish()
     reading = conn.submit(partial(conn.try_recv, 10), None, lone.now)
     conn.try_send(b"data", lone.now)
     lone.icmp(3 if lone.version == 4 else 1, 0, lone.iss + 1)
     assert not reading.done
-    assert conn.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == 0
     assert conn.writable
     assert not conn.readable
+    assert conn.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == errno.ENETUNREACH
+    assert conn.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == 0
 
 
 # Keep-alives

@@ -49,6 +49,8 @@ class Descriptor:
     """A connect() has answered EINPROGRESS, and none has told how it went."""
     receive_timeout: Ns | None = None
     send_timeout: Ns | None = None
+    tells_unread: bool = field(default=False, init=False)
+    """TCP_INQ: recvmsg() says how much is left to read."""
     inert: dict[OptionKey, int] = field(factory=dict, init=False)
     """Options that are set, and change nothing here."""
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 
 from attrs import frozen
 
+from pystack.stack.datagram import DatagramEndpoint
 from pystack.stack.endpoint import Endpoint
 from pystack.stack.operation import Operation
 from pystack.stack.stream import StreamEndpoint
@@ -12,14 +13,12 @@ from pystack.testing.packetdrill.descriptors import Answer, Descriptor, Differen
 from pystack.testing.packetdrill.script import Call, Expression, Group
 from pystack.testing.packetdrill.sockopts import SocketOptions
 from pystack.testing.packetdrill.values import Misused, Unsupported, number
-from pystack.transport.tcp.state import State
 from pystack.units import MS, Ns
 
 __all__ = ["Polling", "readiness", "until_one_moves"]
 
 _IN, _OUT, _ERR = CONSTANTS["POLLIN"], CONSTANTS["POLLOUT"], CONSTANTS["POLLERR"]
 _HUP, _RDHUP, _NVAL = CONSTANTS["POLLHUP"], CONSTANTS["POLLRDHUP"], CONSTANTS["POLLNVAL"]
-_PEER_CLOSED = (State.CLOSE_WAIT, State.LAST_ACK, State.CLOSING, State.TIME_WAIT)
 
 
 @frozen
@@ -103,10 +102,13 @@ def _nudge(operation: Operation[Answer]) -> Callable[[Ns], bool | None]:
 
 def readiness(endpoint: Endpoint) -> int:
     """As Linux says it."""
-    events = (_IN if endpoint.readable else 0) | (_OUT if endpoint.writable else 0)
+    waiting = endpoint.waiting if isinstance(endpoint, DatagramEndpoint) else endpoint.readable
+    events = (_IN if waiting else 0) | (_OUT if endpoint.writable else 0) | (_ERR if endpoint.failed else 0)
     if isinstance(endpoint, StreamEndpoint):
-        if endpoint.state is State.CLOSED:
-            events |= _HUP | _RDHUP
-        elif endpoint.state in _PEER_CLOSED:
+        if endpoint.fresh:
+            return _OUT | _HUP
+        if endpoint.reading_ended:
             events |= _RDHUP
+            if endpoint.writing_ended:
+                events |= _HUP
     return events

@@ -13,6 +13,7 @@ from pystack.testing.packetdrill.script import Call, Expression, Group, Symbol
 from pystack.testing.packetdrill.tcpinfo import tcpi_names
 from pystack.testing.packetdrill.transfer import Transfers
 from pystack.testing.packetdrill.values import Misused, Unsupported, number
+from pystack.transport.tcp.state import State
 from pystack.units import SECOND, US, Ns
 
 __all__ = ["LINGER", "SocketOptions"]
@@ -21,6 +22,7 @@ LINGER = (socket.SOL_SOCKET, CONSTANTS["SO_LINGER"])
 _ERROR = (socket.SOL_SOCKET, CONSTANTS["SO_ERROR"])
 _RECEIVE_TIMEOUT = (socket.SOL_SOCKET, CONSTANTS["SO_RCVTIMEO"])
 _SEND_TIMEOUT = (socket.SOL_SOCKET, CONSTANTS["SO_SNDTIMEO"])
+_UNREAD = (socket.IPPROTO_TCP, CONSTANTS["TCP_INQ"])
 _INFO = (socket.IPPROTO_TCP, CONSTANTS["TCP_INFO"])
 _INERT = {
     *((socket.SOL_SOCKET, CONSTANTS[name]) for name in ("SO_DEBUG", "SO_DONTROUTE", "SO_REUSEPORT", "SO_PRIORITY")),
@@ -36,7 +38,9 @@ class SocketOptions(Transfers):
         fd, level, name, value, _ = call.arguments
         descriptor = self.get(fd)
         key = number(level), number(name)
-        if key == _RECEIVE_TIMEOUT:
+        if key == _UNREAD and isinstance(descriptor.endpoint, StreamEndpoint):
+            descriptor.tells_unread = bool(number(value))
+        elif key == _RECEIVE_TIMEOUT:
             descriptor.receive_timeout = _duration(value)
         elif key == _SEND_TIMEOUT:
             descriptor.send_timeout = _duration(value)
@@ -64,6 +68,8 @@ class SocketOptions(Transfers):
         descriptor = self.get(fd)
         endpoint = descriptor.endpoint
         key = number(level), number(name)
+        if key == _UNREAD and isinstance(endpoint, StreamEndpoint):
+            return compared("the option's value", value, int(descriptor.tells_unread))
         if key in descriptor.inert:
             return compared("the option's value", value, descriptor.inert[key])
         if key == _INFO:
@@ -109,14 +115,17 @@ class SocketOptions(Transfers):
         if code == CONSTANTS["FIONBIO"]:
             descriptor.blocking = not number(value)
             return Answer()
-        if not isinstance(descriptor.endpoint, StreamEndpoint):
+        endpoint = descriptor.endpoint
+        if not isinstance(endpoint, StreamEndpoint):
             raise Unsupported("ioctl() on a UDP socket")
-        info = descriptor.endpoint.info()
+        if endpoint.state is State.LISTEN:
+            raise os_error(errno.EINVAL, "the socket listens")
+        info = None if endpoint.fresh else endpoint.info()
         counts = {
-            CONSTANTS["SIOCINQ"]: info.unread,
-            CONSTANTS["SIOCOUTQ"]: info.unacked,
-            CONSTANTS["SIOCOUTQNSD"]: info.unsent,
-            CONSTANTS["SIOCATMARK"]: int(descriptor.endpoint.at_mark),
+            CONSTANTS["SIOCINQ"]: info.unread if info else 0,
+            CONSTANTS["SIOCOUTQ"]: info.unacked if info else 0,
+            CONSTANTS["SIOCOUTQNSD"]: info.unsent if info else 0,
+            CONSTANTS["SIOCATMARK"]: int(info is not None and endpoint.at_mark),
         }
         if code not in counts:
             raise Unsupported(

@@ -1,13 +1,24 @@
 """The calls that send and receive."""
 
+import socket
 from collections.abc import Callable
+from errno import EFAULT
+from typing import TypeAlias
 
+from pystack.errors import os_error
 from pystack.stack.datagram import DatagramEndpoint
 from pystack.stack.operation import Operation
 from pystack.stack.stream import StreamEndpoint
 from pystack.testing.packetdrill.constants import CONSTANTS
-from pystack.testing.packetdrill.descriptors import DONTWAIT, Answer, Descriptor, Descriptors, compared_address
-from pystack.testing.packetdrill.script import Call, Expression, Group
+from pystack.testing.packetdrill.descriptors import (
+    DONTWAIT,
+    Answer,
+    Descriptor,
+    Descriptors,
+    Difference,
+    compared_address,
+)
+from pystack.testing.packetdrill.script import Call, Expression, Group, Symbol
 from pystack.testing.packetdrill.values import Misused, Unsupported, buffer_octets, number, socket_address
 from pystack.transport.tcp.state import State
 from pystack.units import Ns
@@ -17,6 +28,9 @@ __all__ = ["Transfers"]
 _WAITALL = CONSTANTS["MSG_WAITALL"]
 _FASTOPEN = CONSTANTS["MSG_FASTOPEN"]
 _ERRQUEUE = CONSTANTS["MSG_ERRQUEUE"]
+_UNREAD = (socket.IPPROTO_TCP, CONSTANTS["TCP_CM_INQ"])
+ControlMessage: TypeAlias = tuple[int, int, int]
+"""Level, type and data."""
 _NOT_PASSED_ON = DONTWAIT | CONSTANTS["MSG_NOSIGNAL"]
 """What these flags ask for is done here."""
 
@@ -27,7 +41,8 @@ class Transfers(Descriptors):
     # --- sending
 
     def call_write(self, call: Call, now: Ns) -> Operation[Answer]:
-        fd, _, size = call.arguments
+        fd, buffer, size = call.arguments
+        _check_buffer(buffer, size)
         return self._send(fd, number(size), 0, None, now)
 
     def call_writev(self, call: Call, now: Ns) -> Operation[Answer]:
@@ -35,16 +50,20 @@ class Transfers(Descriptors):
         return self._send(fd, buffer_octets(vectors), 0, None, now)
 
     def call_send(self, call: Call, now: Ns) -> Operation[Answer]:
-        fd, _, size, flags = call.arguments
+        fd, buffer, size, flags = call.arguments
+        _check_buffer(buffer, size)
         return self._send(fd, number(size), number(flags), None, now)
 
     def call_sendto(self, call: Call, now: Ns) -> Operation[Answer]:
-        fd, _, size, flags, address, _ = call.arguments
+        fd, buffer, size, flags, address, _ = call.arguments
+        _check_buffer(buffer, size)
         return self._send(fd, number(size), number(flags), address, now)
 
     def call_sendmsg(self, call: Call, now: Ns) -> Operation[Answer]:
         fd, message, flags = call.arguments
-        name, size = _message(message)
+        name, size, control = _message(message)
+        if control:
+            raise Unsupported("msg_control: ancillary data to send")
         return self._send(fd, size, number(flags), name, now)
 
     def _send(self, fd: Expression, size: int, flags: int, address: Expression | None, now: Ns) -> Operation[Answer]:
@@ -97,7 +116,8 @@ class Transfers(Descriptors):
     # --- receiving
 
     def call_read(self, call: Call, now: Ns) -> Operation[Answer]:
-        fd, _, size = call.arguments
+        fd, buffer, size = call.arguments
+        _check_buffer(buffer, size)
         return self._receive(fd, number(size), 0, None, now)
 
     def call_readv(self, call: Call, now: Ns) -> Operation[Answer]:
@@ -105,19 +125,29 @@ class Transfers(Descriptors):
         return self._receive(fd, buffer_octets(vectors), 0, None, now)
 
     def call_recv(self, call: Call, now: Ns) -> Operation[Answer]:
-        fd, _, size, flags = call.arguments
+        fd, buffer, size, flags = call.arguments
+        _check_buffer(buffer, size)
         return self._receive(fd, number(size), number(flags), None, now)
 
     def call_recvfrom(self, call: Call, now: Ns) -> Operation[Answer]:
-        fd, _, size, flags, address, _ = call.arguments
+        fd, buffer, size, flags, address, _ = call.arguments
+        _check_buffer(buffer, size)
         return self._receive(fd, number(size), number(flags), address, now)
 
     def call_recvmsg(self, call: Call, now: Ns) -> Operation[Answer]:
         fd, message, flags = call.arguments
-        name, size = _message(message)
-        return self._receive(fd, size, number(flags), name, now)
+        name, size, control = _message(message)
+        return self._receive(fd, size, number(flags), name, now, control)
 
-    def _receive(self, fd: Expression, size: int, flags: int, sender: Expression | None, now: Ns) -> Operation[Answer]:
+    def _receive(
+        self,
+        fd: Expression,
+        size: int,
+        flags: int,
+        sender: Expression | None,
+        now: Ns,
+        control: tuple[ControlMessage, ...] | None = None,
+    ) -> Operation[Answer]:
         descriptor = self.get(fd)
         if flags & _ERRQUEUE:
             raise Unsupported("MSG_ERRQUEUE")
@@ -125,19 +155,65 @@ class Transfers(Descriptors):
         passed = flags & ~(_NOT_PASSED_ON | _WAITALL)
         if isinstance(endpoint, StreamEndpoint):
             attempt = _receiving(endpoint, size, passed, whole=bool(flags & _WAITALL))
+            if control is not None:
+                attempt = _with_control(attempt, descriptor, endpoint, control)
+        elif control:
+            raise Unsupported("msg_control: ancillary data of a datagram")
         else:
             assert isinstance(endpoint, DatagramEndpoint)
             attempt = _receiving_datagram(endpoint, size, passed, sender)
         return self.wait(descriptor, attempt, now, timeout=descriptor.receive_timeout, flags=flags)
 
 
-def _message(message: Expression) -> tuple[Expression | None, int]:
-    """Address and octets of a `struct msghdr`."""
+def _check_buffer(buffer: Expression, size: Expression) -> None:
+    """Nothing is read from where a buffer is, but NULL is nowhere."""
+    if buffer is not ... and not isinstance(buffer, str | list) and number(buffer) == 0 and number(size):
+        raise os_error(EFAULT, "the buffer is at NULL")
+
+
+def _message(message: Expression) -> tuple[Expression | None, int, tuple[ControlMessage, ...] | None]:
+    """Address, octets and ancillary data (None: left open) of a `struct msghdr`."""
     if not isinstance(message, Group):
         raise Misused("a message is {msg_name(...)=..., msg_iov(1)=[{..., 1000}], msg_flags=0}")
-    if message.get("msg_control") not in (None, ..., []):
-        raise Unsupported("msg_control: ancillary data")
-    return message.get("msg_name"), buffer_octets(message.get("msg_iov") or [])
+    control = message.get("msg_control")
+    parts = None if control is None or control is ... else tuple(map(_control, _list(control)))
+    return message.get("msg_name"), buffer_octets(message.get("msg_iov") or []), parts
+
+
+def _list(value: Expression) -> list[Expression]:
+    return value if isinstance(value, list) else [value]
+
+
+def _control(entry: Expression) -> ControlMessage:
+    """Level, type and data of a `struct cmsghdr`."""
+    if not isinstance(entry, Group):
+        raise Misused("ancillary data is [{cmsg_level=SOL_TCP, cmsg_type=TCP_CM_INQ, cmsg_data=100}]")
+    level, kind = (number(entry.get(name) or 0) for name in ("cmsg_level", "cmsg_type"))
+    if (level, kind) != _UNREAD:
+        name = entry.get("cmsg_type")
+        raise Unsupported(f"msg_control: {name.name if isinstance(name, Symbol) else kind}")
+    return level, kind, number(entry.get("cmsg_data") or 0)
+
+
+def _with_control(
+    attempt: Callable[[Ns], Answer | None],
+    descriptor: Descriptor,
+    endpoint: StreamEndpoint,
+    expected: tuple[ControlMessage, ...],
+) -> Callable[[Ns], Answer | None]:
+    """With TCP_INQ a call says what is left to read; Linux counts the end of the stream as one octet, once nothing else
+    is there."""
+
+    def attempt_and_compare(now: Ns) -> Answer | None:
+        answer = attempt(now)
+        if answer is None:
+            return None
+        unread = endpoint.info().unread or int(endpoint.reading_ended)
+        told = ((*_UNREAD, unread),) if descriptor.tells_unread else ()
+        differences = () if told == expected else (Difference("(level, type, data)", expected, told),)
+        return Answer(answer.value, (*answer.differences, *differences))
+
+    return attempt_and_compare
 
 
 def _sending(endpoint: StreamEndpoint, size: int, flags: int, *, waits: bool) -> Callable[[Ns], Answer | None]:

@@ -13,9 +13,10 @@ from pystack.transport.tcp.fastopen import ActiveFastOpen
 from pystack.transport.tcp.reassembly import cut
 from pystack.transport.tcp.segment import ACK, CWR, ECE, FIN, PSH, RST, SYN, URG, Segment, reset_for
 from pystack.transport.tcp.state import Got, State
+from pystack.transport.tcp.tcb import TIMESTAMPS_OCTETS
 from pystack.transport.tcp.timers import NEVER
 from pystack.transport.tcp.timewait import TimeWait
-from pystack.units import SECOND, Ns
+from pystack.units import MS, SECOND, Ns
 from pystack.wire.seq import before, unwrap, wrap
 
 __all__ = ["Arrival"]
@@ -36,6 +37,9 @@ _MAX_SHIFT = 14
 _TELLING = 3
 """So many segments beyond a gap, reported, let the peer take what is missing for lost (RFC 6675, DupThresh)."""
 _RTO_AFTER_SYN_LOSS: Ns = 3 * SECOND
+_LONGEST_ACK_DELAY: Ns = 200 * MS
+_SYN_AGAIN: Ns = 2 * MS
+"""When a peer that was not in sync has had time to take our reset."""
 
 
 class Arrival(Acknowledgment):
@@ -49,7 +53,7 @@ class Arrival(Acknowledgment):
         self._last_heard = now
         self._segments_in += 1
         state = self.state
-        simple = state is _ESTABLISHED or (state is _FIN_WAIT_2 and not self._orphan)
+        simple = state is _ESTABLISHED or (state is _FIN_WAIT_2 and not (self._orphan or self.deaf))
         if simple and takes_text and self._predicted(seg, now):
             return
         if state is _CLOSED:
@@ -129,6 +133,8 @@ class Arrival(Acknowledgment):
             ack = unwrap(seg.ack, self.snd_una)
             if ack <= self.iss or ack > self.snd_nxt:
                 self._in_closed(seg)
+                if not flags & RST and not self._retransmits:  # an old connection: once it is gone ours may begin
+                    self._timers.retransmit = min(self._timers.retransmit, now + _SYN_AGAIN)
                 return
             acknowledged = True
         if flags & RST:
@@ -160,6 +166,8 @@ class Arrival(Acknowledgment):
         ESTABLISHED."""
         if seg.flags & SYN:
             seq += 1
+        if seg.flags & FIN and self.state is _ESTABLISHED and seq <= self._receive.nxt:
+            self._interactive = True  # the user may be done as well: the ACK may wait for that
         self._check_urgent(seg, seq)
         self._process_text(seg, seq, now)
         self._check_fin(seg, seq, now)
@@ -176,12 +184,13 @@ class Arrival(Acknowledgment):
         self.irs = seg.seq
         self._window.begin(self.irs + 1)
         self._last_ack_sent = self.rcv_up = self.irs + 1
-        if seg.mss is not None:
+        if seg.mss:  # 0 says nothing, like no option at all
             self._peer_mss = seg.mss
         self._timestamps = self._timestamps and seg.ts_val is not None
         if self._timestamps:
             self._ts_recent = seg.ts_val or 0
             self._ts_recent_at = now
+            self._window.mss = self._advertised_mss - TIMESTAMPS_OCTETS
         self._window_scaling = self._window_scaling and seg.window_scale is not None
         self._sack = self._sack and seg.sack_permitted
         self._learn_ecn(seg)
@@ -281,6 +290,8 @@ class Arrival(Acknowledgment):
             return False
         elif self.state is _SYN_RECEIVED and self._active:
             self._fail(Got.RST, os_error(errno.ECONNREFUSED, "the peer gave up a simultaneous open"))
+        elif self.state is State.CLOSE_WAIT:  # its stream has ended in order: only ours is cut
+            self._fail(Got.RST, os_error(errno.EPIPE, "the peer takes no more"))
         else:
             self._fail(Got.RST, PeerReset())
         return False
@@ -317,7 +328,7 @@ class Arrival(Acknowledgment):
                 self._move(Got.CLOSE)
             self._finish_text(now)
             return True
-        if ack > self.snd_nxt or ack < self.snd_una - self._max_snd_wnd:
+        if ack > self.snd_nxt or ack < max(self.snd_una - self._max_snd_wnd, self.iss):
             self._challenge_ack(now)
             return False
         if ack < self.snd_una:
@@ -374,10 +385,10 @@ class Arrival(Acknowledgment):
             self._ack_due = self._output_due = True
         if length <= 0:
             self._reply_ack(now)
-        elif self._orphan:  # section 3.6.1: data after CLOSE, nobody will read it
+        elif self._orphan or (self.deaf and self._fin_due):  # section 3.6.1: data after CLOSE, nobody will read it
             self._replies.clear()
             self._in_closed(seg)
-            self._move(Got.ABORT)
+            self._fail(Got.ABORT, PeerReset())
         else:
             payload = seg.payload
             if length < seg.length:  # copied: a part must not hold the whole frame
@@ -393,6 +404,7 @@ class Arrival(Acknowledgment):
                 self._out_of_order_segments += 1
                 duplicate = receive.beyond.ranges.common(start, start + length)
                 news = receive.insert(start, payload, length) and self._reported.on_out_of_order(start)
+                self._note_fin(seg, seq)
                 enough = self._sack and len(self._replies) >= _TELLING
                 if enough and not (news or duplicate or self._watchful):
                     self._ack_due = self._output_due = True  # what else arrives shares another: docs/deviations.md
@@ -402,9 +414,10 @@ class Arrival(Acknowledgment):
     def _take_text(self, payload: tuple[Buffer, ...], length: int, gso_size: int, now: Ns) -> None:
         """Text that begins at RCV.NXT: deliver it, and acknowledge it at once or soon (section 3.8.6.3)."""
         receive = self._receive
-        fills_gap = receive.beyond.octets > 0
+        fills_gap = receive.beyond.octets > 0 or self._rcv_fin is not None
         if fills_gap:  # the peer sends little after a loss, and would wait for our timer when that is an odd segment
             self._quick_acks = self._doubled_acks = self.config.quick_acks
+            self._interactive = False
         receive.append(payload, length)
         size = length
         if gso_size:
@@ -417,29 +430,52 @@ class Arrival(Acknowledgment):
         if two_segments and self._doubled_acks and not (fills_gap or self._replies):
             self._doubled_acks -= 1
             self._reply_ack(now)  # what else arrives with it shares another: docs/deviations.md
-        elif two_segments or fills_gap or self._quick_acks:
+        elif two_segments or fills_gap or (self._quick_acks and not self._interactive):
             self._ack_due = self._output_due = True
         elif self._timers.delayed_ack == NEVER:
-            self._timers.delayed_ack = now + self.config.delayed_ack
+            self._delay_ack(now)
+        self._last_text = now
+
+    def _delay_ack(self, now: Ns) -> None:
+        """Wait for company: as long as it takes to come, as far as we know, and no longer than a round trip. After an
+        idle time the peer's window is small again: its acknowledgements are quick, as at the start."""
+        least, gap = self.config.delayed_ack, now - self._last_text
+        if gap > self._rtt.rto:
+            self._quick_acks = self.config.quick_acks
+            if self._quick_acks and not self._interactive:
+                self._ack_due = self._output_due = True
+                return
+        elif gap < self._ack_delay:
+            self._ack_delay = max(least, self._ack_delay // 2 + max(gap, least // 2))
+        longest = max(least, min(self._rtt.srtt or 0, _LONGEST_ACK_DELAY))
+        self._timers.delayed_ack = now + min(self._ack_delay, longest)
 
     def _check_fin(self, seg: Segment, seq: int, now: Ns) -> None:
         """Eighth: FIN. One that comes before its data waits for it, like the data."""
-        if seg.flags & FIN and self._rcv_fin is None and self.state is not _CLOSED:
-            fin = seq + seg.length
-            if self._receive.end <= fin <= self._window.edge:  # behind all text that is there
-                self._rcv_fin = fin
-                if fin > self._receive.nxt and not seg.length:
-                    self._reply_ack(now)
+        if self.state is not _CLOSED:
+            self._note_fin(seg, seq)
+            if seg.flags & FIN and self._fin_waits and not seg.length:
+                self._reply_ack(now)
         self._finish_text(now)
 
+    def _note_fin(self, seg: Segment, seq: int) -> None:
+        """Where the peer's FIN is: behind all text that is there."""
+        fin = seq + seg.length
+        if seg.flags & FIN and self._rcv_fin is None and self._receive.end <= fin <= self._window.edge:
+            self._rcv_fin = fin
+
     def _finish_text(self, now: Ns) -> None:
-        """Everything before the peer's FIN is here: take it too, and acknowledge it at once."""
+        """Everything before the peer's FIN is here: take it too, and acknowledge it: at once where nothing of ours may
+        come soon."""
         receive = self._receive
         if receive.nxt != self._rcv_fin or self.state not in _RECEIVING:
             return
         receive.nxt += 1
         self._window.edge = max(self._window.edge, receive.nxt)
-        self._ack_due = self._output_due = True
+        if self.state is not _ESTABLISHED or not self._data_segments_in:
+            self._ack_due = self._output_due = True
+        elif self._timers.delayed_ack == NEVER and not self._ack_due:
+            self._delay_ack(now)
         if self.state is _FIN_WAIT_2:
             self._enter_time_wait(Got.FIN, now)
         else:

@@ -49,7 +49,7 @@ class TCPConfig:
     """Explicit congestion notification (RFC 3168)."""
 
     receive_buffer: int = field(default=128 << 10, validator=ge(256))
-    """Where the receive buffer starts, the cost of its pieces included."""
+    """Where the receive buffer starts, the cost of its pieces included. Half of it is offered as the window."""
     receive_buffer_max: int = field(default=15 << 20, validator=ge(256))
     """What it may grow to. The window-scale shift follows from it."""
     send_buffer: int = field(default=16 << 10, validator=ge(256))
@@ -84,9 +84,9 @@ class TCPConfig:
     """How long an acknowledgement may wait for company (RFC 9293 section 3.8.6.3: less than 0.5 s)."""
     quick_acks: int = field(default=QUICK_ACKS, validator=ge(0))
     """So many acknowledgements at the start are not delayed: the peer is in slow start."""
-    challenge_acks: int = field(default=10, validator=ge(1))
+    challenge_acks: int = field(default=1, validator=ge(1))
     """Challenge ACKs and answers to unacceptable empty segments, per `challenge_interval` (RFC 5961 section 7)."""
-    challenge_interval: Ns = field(default=5 * SECOND, validator=ge(1))
+    challenge_interval: Ns = field(default=500 * MS, validator=ge(1))
 
     keepalive: bool = False
     keepalive_idle: Ns = field(default=7200 * SECOND, validator=ge(1))

@@ -290,12 +290,13 @@ class TCPConnection(Arrival):
     @property
     def quick(self) -> bool:
         """Whether what arrives now would be acknowledged at once."""
-        return self._quick_acks > 0
+        return self._quick_acks > 0 and not self._interactive
 
     def acknowledge_quickly(self, quick: bool) -> None:
         """What arrives is acknowledged at once, what waits too; or it waits for company (RFC 9293 section 3.8.6.3). Not
         for ever: an answer to the peer ends the first, a gap that is filled the second."""
         self._quick_acks = QUICK_ACKS if quick else 0
+        self._interactive = not quick
         if quick and self._timers.delayed_ack != NEVER:
             self._ack_due = self._output_due = True
 

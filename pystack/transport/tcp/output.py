@@ -256,8 +256,8 @@ class Output(TransmissionControlBlock):
             self._ecn.pause_ends = 0
         if not board and self.config.slow_start_after_idle:
             self._restart(now)
-        if self._last_ack_sent != self._receive.nxt:  # we answer: from now on an ACK may wait for the answer
-            self._quick_acks = 0
+        if self._data_segments_in and now - self._last_text < self._ack_delay:  # we answer what comes
+            self._interactive = True
         window = self.snd_una + self.snd_wnd - self.snd_nxt
         allowed = self.congestion.cwnd + self._recovery.inflation - board.in_flight
         if self._frto.holds_back:

@@ -48,6 +48,7 @@ class TransmissionControlBlock:
     caller put it, everything later only grows."""
 
     __slots__ = (
+        "_ack_delay",
         "_ack_due",
         "_active",
         "_advertised_mss",
@@ -61,12 +62,14 @@ class TransmissionControlBlock:
         "_fast_open",
         "_fin_due",
         "_frto",
+        "_interactive",
         "_ip_options",
         "_keepalive_probes",
         "_last_ack_sent",
         "_last_advance",
         "_last_heard",
         "_last_sent",
+        "_last_text",
         "_max_snd_wnd",
         "_more_follows",
         "_most_in_flight",
@@ -118,6 +121,7 @@ class TransmissionControlBlock:
         "_window_scaling",
         "config",
         "congestion",
+        "deaf",
         "error",
         "irs",
         "iss",
@@ -221,6 +225,8 @@ class TransmissionControlBlock:
 
         self._active = False
         self._orphan = False  # the user is gone: nobody will read
+        self.deaf = False
+        """The user reads what has arrived, and does not wait for more."""
         self._fin_due = False  # the user has sent its last octet
         self._send_autotuning = True
         self._cwnd_limited = False  # at the fullest of the round trip that ends at `_window_end`
@@ -233,6 +239,8 @@ class TransmissionControlBlock:
         self._ack_due = False
         self._replies: list[Segment] = []
         self._quick_acks = config.quick_acks
+        self._interactive = False  # we answer what comes: an ACK may wait for the answer
+        self._ack_delay = config.delayed_ack
         self._doubled_acks = 0  # so many more times there are two ACKs of what arrives together: one may get lost
         self._last_ack_sent = 0
         self._last_advance = 0
@@ -242,6 +250,7 @@ class TransmissionControlBlock:
         self._waiting_since: Ns = 0  # no progress since then
         self._last_sent: Ns = 0
         self._last_heard: Ns = 0
+        self._last_text: Ns = 0
 
         self._troubled = False  # something below, or `soft_error`, is to be forgotten at the next progress
         self._retransmits = 0  # timeouts since the last progress, or answer to a probe
@@ -345,13 +354,24 @@ class TransmissionControlBlock:
     def _acknowledgment(self, now: Ns, duplicate: Block | None = None) -> Segment:
         """A pure ACK. `duplicate`: what arrived twice in the segment it answers."""
         segment = self._segment(self._control_seq, ACK, now)
-        if self._sack and (duplicate is not None or self._receive.beyond.octets):
+        if self._sack and (duplicate is not None or self._receive.beyond.octets or self._fin_waits):
             segment.sack = self._sack_blocks(duplicate)
         return segment
 
+    @property
+    def _fin_waits(self) -> bool:
+        """The peer's FIN has arrived before what it stands behind."""
+        return self._rcv_fin is not None and self._receive.nxt < self._rcv_fin
+
     def _sack_blocks(self, duplicate: Block | None = None) -> tuple[Block, ...]:
-        """As many as the options have room for (RFC 2018 section 3)."""
-        blocks = self._reported.blocks(3 if self._timestamps else 4, duplicate)
+        """As many as the options have room for (RFC 2018 section 3). A FIN counts as an octet."""
+        count = 3 if self._timestamps else 4
+        blocks = self._reported.blocks(count, duplicate)
+        fin = self._rcv_fin
+        if fin is not None and self._fin_waits:
+            if self._receive.end < fin:
+                blocks = *blocks[: count - 1], (fin, fin)
+            blocks = tuple((start, end + (end == fin)) for start, end in blocks)
         return tuple((wrap(start), wrap(end)) for start, end in blocks)
 
     def _lose_all(self) -> None:

@@ -28,6 +28,11 @@ class Timeouts(LossRecovery):
         if timers.delayed_ack <= now:
             timers.delayed_ack = NEVER
             self._ack_due = self._output_due = True
+            if self._interactive:
+                self._interactive = False
+                self._ack_delay = self.config.delayed_ack
+            else:  # company comes more slowly than that
+                self._ack_delay = min(2 * self._ack_delay, self._rtt.rto)
         if timers.loss <= now:
             timers.loss = NEVER
             self._on_loss_timer(now)

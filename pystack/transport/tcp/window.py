@@ -30,12 +30,14 @@ class ReceiveWindow:
 
     @property
     def wanted_shift(self) -> int:
-        """The scale that lets the largest buffer be offered in 16 bits, as Linux computes it."""
-        return min(14, max(0, self._limit_max.bit_length() - 16))
+        """The scale that lets the largest window be offered in 16 bits, as Linux computes it: of a buffer that may grow
+        all of it, of a fixed one half."""
+        largest = self._limit_max if self._limit_max > self._buffer.limit else self._limit_max >> 1
+        return min(14, max(0, largest.bit_length() - 16))
 
     def initial_field(self) -> int:
         """The window of SYN and SYN-ACK, never scaled: whole segments only, but what was promised stays promised."""
-        room = min(self._offer(self._buffer.room), _UNSCALED_MAX)
+        room = self._offer(self._buffer.room)
         field = room - room % self.mss if room >= self.mss else room
         field = min(max(field, self.edge - self._buffer.nxt), _UNSCALED_MAX)
         self.edge = max(self.edge, self._buffer.nxt + field)
@@ -71,14 +73,14 @@ class ReceiveWindow:
         return offer - open_already >= self._step() and offer >= 2 * open_already
 
     def on_read(self, octets: int, round_trip: Ns | None, now: Ns) -> None:
-        """The user took `octets`. The buffer is to hold four times what is read per round trip: the sender doubles its
+        """The user took `octets`. The window is to hold four times what is read per round trip: the sender doubles its
         rate in each, and what follows a loss waits for one more."""
         self._round_read += octets
         elapsed = now - self._round_start
         round_trip = max(round_trip or 0, _SHORTEST_ROUND)
         if elapsed < round_trip:
             return
-        wanted = 4 * self._round_read * round_trip // elapsed
+        wanted = 8 * self._round_read * round_trip // elapsed
         if wanted > self._buffer.limit:
             self._buffer.limit = min(wanted, self._limit_max)
         self._round_start = now
@@ -89,12 +91,10 @@ class ReceiveWindow:
         self._buffer.limit = self._limit_max = limit
 
     def _offer(self, room: int) -> int:
-        """Octets that could be taken into `room`; an eighth stays in reserve for the cost of pieces."""
-        if room <= 0:
-            return 0
-        offer = room - (room >> 3)
-        most = _UNSCALED_MAX << self.shift
-        return min(offer, most)
+        """Octets that could be taken into `room`. Half of the buffer is for the cost of the pieces they come in, as in
+        Linux; when that is not enough, an eighth of the room that is left stays in reserve."""
+        half = (self._buffer.limit >> 1) - self._buffer.readable
+        return max(0, min(half, room - (room >> 3), _UNSCALED_MAX << self.shift))
 
     def _step(self) -> int:
-        return min(self._buffer.limit >> 1, self.mss)
+        return min(self._buffer.limit >> 2, self.mss)

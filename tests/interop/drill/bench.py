@@ -30,7 +30,7 @@ from tests.interop.drill.info import tcpi_names
 __all__ = ["KernelBench"]
 
 ALIKE = {
-    "net.ipv4.tcp_ecn": "0",
+    "net.ipv4.tcp_ecn": "2",
     "net.ipv4.tcp_rmem": f"4096 {128 << 10} {15 << 20}",
     "net.ipv4.tcp_wmem": f"4096 {16 << 10} {4 << 20}",
     "net.ipv4.tcp_syn_retries": "7",

@@ -162,8 +162,8 @@ def test_timeouts_of_a_descriptor(drill: Drill) -> None:
 
 def test_a_write_that_blocks_until_the_peer_has_taken_it(drill: Drill) -> None:
     drill.passes(
-        "+0 setsockopt(4, SOL_SOCKET, SO_SNDBUF, [2000], 4) = 0\n+0...0.1 write(4, ..., 2500) = 2500\n"
-        "+0 > . 1:1001(1000) ack 1\n+.1 < . 1:1(0) ack 1001 win 65535\n* > P. 1001:2001(1000) ack 1"
+        "+0 setsockopt(4, SOL_SOCKET, SO_SNDBUF, [2500], 4) = 0\n+0...0.1 write(4, ..., 5500) = 5500\n"
+        "+0 > P. 1:4001(4000) ack 1\n+.1 < . 1:1(0) ack 4001 win 65535\n* > P. 4001:5001(1000) ack 1"
     )
 
 
@@ -222,7 +222,7 @@ def test_poll_times_out(drill: Drill) -> None:
 
 
 def test_poll_hears_of_the_end(drill: Drill) -> None:
-    drill.passes("+.1 < R 1:1(0) win 0\n+0 poll([{fd=4, events=POLLIN, revents=POLLIN|POLLHUP}], 1, 0) = 1")
+    drill.passes("+.1 < R 1:1(0) win 0\n+0 poll([{fd=4, events=POLLIN, revents=POLLIN|POLLERR|POLLHUP}], 1, 0) = 1")
 
 
 def test_shutdown(drill: Drill) -> None:
@@ -264,7 +264,7 @@ def test_what_means_nothing_is_said(drill: Drill, line: str, problem: str | None
         ("recv(4, ..., 10, MSG_ERRQUEUE) = 0", "MSG_ERRQUEUE"),
         (
             "recvmsg(4, {msg_iov(1)=[{..., 9}], msg_control=[{cmsg_level=0, cmsg_type=0, cmsg_data=0}]}, 0) = 0",
-            "msg_control: ancillary data",
+            "msg_control: 0",
         ),
     ],
 )
@@ -351,3 +351,38 @@ def test_close_waits_for_its_linger_time(drill: Drill) -> None:
 
 def test_a_call_that_should_block_and_does_not(drill: Drill) -> None:
     assert "the call's return came 0.200000 s too early" in drill.fails("+0...0.2 write(4, ..., 1) = 1")
+
+
+CONTROL = "msg_control=[{cmsg_level=SOL_TCP, cmsg_type=%s, cmsg_data=%d}]"
+MESSAGE = "+0 recvmsg(4, {msg_name(...)=..., msg_iov(1)=[{..., %d}], msg_flags=0, %s}, 0) = %d\n"
+
+
+def test_what_is_left_to_read_is_told_by_recvmsg(drill: Drill) -> None:
+    drill.passes(
+        RECEIVED + MESSAGE % (10, "msg_control=[]", 10) + "+0 setsockopt(4, SOL_TCP, TCP_INQ, [1], 4) = 0\n"
+        "+0 getsockopt(4, SOL_TCP, TCP_INQ, [1], [4]) = 0\n"
+        + MESSAGE % (40, CONTROL % ("TCP_CM_INQ", 50), 40)
+        + MESSAGE % (50, CONTROL % ("TCP_CM_INQ", 0), 50)
+        + "+0 < F. 101:101(0) ack 1 win 9\n+.04 > . 1:1(0) ack 102\n"
+        + MESSAGE % (50, CONTROL % ("TCP_CM_INQ", 1), 0)
+    )
+    text = drill.fails(
+        RECEIVED + "+0 setsockopt(4, SOL_TCP, TCP_INQ, [1], 4) = 0\n" + MESSAGE % (40, CONTROL % ("TCP_CM_INQ", 50), 40)
+    )
+    assert "expected ((6, 36, 50),), got ((6, 36, 60),)" in text
+
+
+def test_other_ancillary_data_is_not_there(drill: Drill) -> None:
+    assert drill.lacks(MESSAGE % (1, CONTROL % ("SCM_TIMESTAMPING", 0), 1)) == "msg_control: SCM_TIMESTAMPING"
+    sending = "+0 sendmsg(4, {msg_name(...)=..., msg_iov(1)=[{..., 9}], msg_flags=0, %s}, 0) = 9"
+    assert drill.lacks(sending % CONTROL % ("TCP_CM_INQ", 0)) == "msg_control: ancillary data to send"
+
+
+@pytest.mark.parametrize("call", ["write(4, NULL, 9)", "send(4, NULL, 9, 0)", "sendto(4, NULL, 9, 0, ..., ...)"])
+def test_nothing_is_sent_from_null(drill: Drill, call: str) -> None:
+    drill.passes(f"+0 {call} = -1 EFAULT (Bad address)\n+0 write(4, NULL, 0) = 0")
+
+
+@pytest.mark.parametrize("call", ["read(4, NULL, 9)", "recv(4, NULL, 9, 0)", "recvfrom(4, NULL, 9, 0, ..., ...)"])
+def test_nothing_is_read_to_null(drill: Drill, call: str) -> None:
+    drill.passes(f"{RECEIVED}+0 {call} = -1 EFAULT (Bad address)\n+0 read(4, ..., 1000) = 100")

@@ -133,7 +133,8 @@ def test_a_fin_in_front_of_data_that_is_there_is_a_lie(wire: Script) -> None:
 def test_data_behind_a_fin_is_never_delivered(wire: Script) -> None:
     wire.established()
     wire.inject("F.", data=b"end")
-    wire.take()
+    wire.wait()
+    wire.expect(". 1:1 ack 5")
     wire.inject(data=b"more")
     wire.expect()
     assert wire.recv() == b"end"

@@ -226,6 +226,7 @@ def test_text_and_fin_with_the_syn_are_kept(wire: Script) -> None:
     assert wire.tcp.state is State.SYN_RECEIVED
     wire.inject(".", seq=7)
     assert wire.tcp.state is State.CLOSE_WAIT
+    wire.wait()
     wire.expect(". 1:1 ack 7")
     assert wire.recv() == b"hello"
     assert wire.tcp.eof
@@ -313,9 +314,11 @@ def test_a_shift_above_14_counts_as_14(wire: Script) -> None:
     assert wire.tcp.info().snd_scale == 14
 
 
-@pytest.mark.parametrize(("offered", "used"), [(None, 536), (0, 48), (47, 48), (48, 48), (500, 500), (9000, 1000)])
+@pytest.mark.parametrize(
+    ("offered", "used"), [(None, 536), (0, 536), (1, 48), (47, 48), (48, 48), (500, 500), (9000, 1000)]
+)
 def test_the_send_mss(wire: Script, offered: int | None, used: int) -> None:
-    """RFC 9293 section 3.7.1, MUST-15 and 16; below 48 counts as 48."""
+    """RFC 9293 section 3.7.1, MUST-15 and 16; below 48 counts as 48, and 0 as none."""
     wire.make()
     wire.tcp.connect(wire.now)
     wire.take()
