@@ -383,8 +383,8 @@ class Arrival(Acknowledgment):
         length = min(seq + seg.length, right) - start
         if self._ecn.on and self._ecn.on_data(seg.flags, seg.ecn):
             self._ack_due = self._output_due = True
-        if length <= 0:
-            self._reply_ack(now)
+        if length <= 0:  # the answer is shared with that to a FIN behind it
+            self._ack_due = self._output_due = True
         elif self._orphan or (self.deaf and self._fin_due):  # section 3.6.1: data after CLOSE, nobody will read it
             self._replies.clear()
             self._in_closed(seg)

@@ -112,6 +112,15 @@ def test_every_segment_out_of_order_is_answered_at_once(wire: Script) -> None:
     wire.expect(*[". 1:1 ack 1"] * 3)
 
 
+def test_old_text_with_a_new_fin_behind_it_is_answered_once(wire: Script) -> None:
+    wire.established()
+    wire.inject(data=1000)
+    wire.advance(40 * MS)
+    wire.sent.clear()
+    wire.inject("F.", seq=1000, data=1)
+    wire.expect(". 1:1 ack 1002")
+
+
 def test_duplicates_keep_their_window(wire: Script) -> None:
     """Or they would not count as duplicates."""
     wire.established(wscale=0)

@@ -173,10 +173,10 @@ def test_acks_older_than_the_largest_window_are_refused(wire: Script) -> None:
     for _ in range(5):
         wire.send(1000)
         wire.take()
-        wire.inject()
-    wire.inject(ack=5001 - 2000, data=b"x", seq=1)
+        wire.inject(win=2000)
+    wire.inject(ack=5001 - 2000, data=b"x", seq=1, win=2000)
     assert wire.tcp.readable == 1
-    wire.inject(ack=5001 - 2001, data=b"y", seq=2)
+    wire.inject(ack=5001 - 2001, data=b"y", seq=2, win=2000)
     assert wire.tcp.readable == 1
 
 
