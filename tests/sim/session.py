@@ -6,7 +6,7 @@ from struct import pack
 
 from typing_extensions import override
 
-from pystack.link.faults import FaultLink, Faults
+from pystack.link.faults import Fate, FaultLink, Faults
 from pystack.link.memory import MemoryLink
 from pystack.net.config import NetConfig
 from pystack.sim import SimSocket, Simulation, Stage, User
@@ -236,7 +236,8 @@ class Session:
             gone = count["lost"] + count["queue_full"] + count["line_full"]
             assert count["frames"] + count["duplicated"] == count["delivered"] + gone
             assert not count["malformed"]
-        intact = not (self.scenario.outbound.corrupt or self.scenario.inbound.corrupt)
+        ways = self.scenario.outbound, self.scenario.inbound
+        intact = not any(faults.corrupt or Fate.CORRUPT in faults.fates for faults in ways)
         for stack in (self.client, self.server):
             assert not intact or not any("checksum" in reason for reason in stack.counters)
             assert stack.tcp.flows == []

@@ -396,9 +396,9 @@ class Arrival(Acknowledgment):
             if start == nxt:
                 duplicate = (seq, nxt) if skip else receive.beyond.ranges.common(start, start + length)
                 self._take_text(payload, length, seg.gso_size, now)
-                if duplicate is not None:
+                if duplicate is not None and not seg.flags & FIN:
                     self._reply_ack(now, duplicate)
-                if start + length < seq + seg.length:  # the peer goes beyond what it was allowed
+                elif duplicate is not None or start + length < seq + seg.length:  # the peer goes beyond the window
                     self._ack_due = self._output_due = True
             else:
                 self._out_of_order_segments += 1

@@ -64,8 +64,8 @@ def test_fields_left_out_are_not_compared(drill: Drill) -> None:
 
 def test_a_run_of_equal_segments_is_one(drill: Drill) -> None:
     drill.passes(DATA + "+0 > P. 1:3001(3000) ack 1")
-    drill.passes(DATA + "+0 > . 1:1001(1000) ack 1\n+0 > . 1001:2001(1000) ack 1\n+0 > P. 2001:3001(1000) ack 1")
-    drill.passes(DATA + "+0 > . 1:2001(2000) ack 1\n+0 > P. 2001:3001(1000) ack 1")
+    drill.passes(DATA + "+0 > . 1:1001(1000) ack 1\n+0 > P. 1001:2001(1000) ack 1\n+0 > P. 2001:3001(1000) ack 1")
+    drill.passes(DATA + "+0 > P. 1:2001(2000) ack 1\n+0 > P. 2001:3001(1000) ack 1")
 
 
 def test_the_last_of_a_run_may_be_shorter(drill: Drill) -> None:

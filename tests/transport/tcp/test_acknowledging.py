@@ -1,5 +1,7 @@
 """When an ACK is sent: RFC 9293 section 3.8.6.3, RFC 5681 section 4.2."""
 
+import pytest
+
 from pystack.units import MS
 from tests.transport.tcp.script import Script
 
@@ -112,13 +114,14 @@ def test_every_segment_out_of_order_is_answered_at_once(wire: Script) -> None:
     wire.expect(*[". 1:1 ack 1"] * 3)
 
 
-def test_old_text_with_a_new_fin_behind_it_is_answered_once(wire: Script) -> None:
+@pytest.mark.parametrize(("length", "end"), [(1, 1002), (2, 1003)])
+def test_old_text_with_a_new_fin_behind_it_is_answered_once(wire: Script, length: int, end: int) -> None:
     wire.established()
     wire.inject(data=1000)
     wire.advance(40 * MS)
     wire.sent.clear()
-    wire.inject("F.", seq=1000, data=1)
-    wire.expect(". 1:1 ack 1002")
+    wire.inject("F.", seq=1000, data=length)
+    wire.expect(f". 1:1 ack {end}")
 
 
 def test_duplicates_keep_their_window(wire: Script) -> None:
