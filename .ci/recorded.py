@@ -1,7 +1,7 @@
-"""Run COMMAND, which runs pytest somewhere, so that it records and measures: measured.py NAME COMMAND...
+"""Run COMMAND, which runs pytest somewhere, so that it records: recorded.py NAME COMMAND...
 
-It leaves build/ci/NAME/outcomes.json, what each test came to, and build/ci/NAME/coverage. A test that hangs ends the
-run with every thread's traceback.
+It leaves build/ci/NAME/outcomes.json, what each test came to. A test that hangs ends the run with every thread's
+traceback.
 """
 
 import os
@@ -18,8 +18,8 @@ def main() -> int:
     name, *command = sys.argv[1:]
     folder = RESULTS / name
     folder.mkdir(parents=True, exist_ok=True)
-    options = ["--cov", "--cov-report=", "--durations=10", f"--record-outcomes={folder / 'outcomes.json'}", *HANGING]
-    environment = {"PYTEST_ADDOPTS": shlex.join(options), "COVERAGE_FILE": str(folder / "coverage")}
+    options = ["--durations=10", f"--record-outcomes={folder / 'outcomes.json'}", *HANGING]
+    environment = {"PYTEST_ADDOPTS": shlex.join(options)}
     return subprocess.run(command, env=os.environ | environment, check=False).returncode
 
 
