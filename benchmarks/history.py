@@ -50,6 +50,13 @@ CHANGES = (
     Change("bb8ea37", "States are hashed by identity"),
     Change("085926d", "An address that is one is not parsed again"),
     Change("cef1106", "A turn brings each connection to rest once, a header is built with its checksum"),
+    Change("4173369", "The options of the usual SYN are read and written in one piece"),
+    Change("a4b3714", "TIME-WAIT is one queue with one alarm"),
+    Change("deaf1e6", "Connections come to rest after their users, alarms are entered when a deadline is asked for"),
+    Change("0e0b9d0", "A segment is filled instead of made twice"),
+    Change("7fe9b1d", "RACK's round trip follows every acknowledgement"),
+    Change("4b00bf9", "PSH ends bursts; windows that are not used, as Linux has them"),
+    Change("fff0fc0", "Windows of half a buffer, acknowledgements that wait in a conversation"),
 )
 
 
