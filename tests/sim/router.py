@@ -90,7 +90,13 @@ class Router(LinkWrapper):
 
     @override
     def next_arrival(self) -> Ns | None:
-        return 0 if self._for_near else self.inner.next_arrival()
+        if self._for_near:
+            return 0
+        flood, arrival = self._weather.flood, self.inner.next_arrival()
+        if flood is None or self._flooded == flood.count:
+            return arrival
+        due = self._flooded * flood.gap
+        return due if arrival is None else min(arrival, due)
 
     def _route(self, frames: Sequence[Frame], now: Ns) -> tuple[list[Frame], list[Frame]]:
         """What goes on, and what goes back."""

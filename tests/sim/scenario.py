@@ -217,6 +217,7 @@ def _config(rng: Random) -> TCPConfig:
         send_buffer=rng.choice((2048, 16 << 10, 16 << 10)),
         delayed_ack=rng.choice((0, 40 * MS, 40 * MS)),
         syn_retries=30,  # of a few thousand handshakes one would lose all of eight SYNs
+        orphan_zero_window=600 * SECOND,  # an outage and a closed window together may take more than the usual minute
         keepalive=True,  # a reset may be lost
         keepalive_idle=rng.choice((2, 300)) * SECOND,
     )
