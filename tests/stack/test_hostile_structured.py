@@ -133,7 +133,7 @@ def shots(version: int) -> st.SearchStrategy[Shot]:
         headers,
         st.one_of(segments, segments, segments, segments, wire_strategies.udp_headers, messages),
         st.one_of(st.just(b""), st.binary(max_size=64)),
-        st.integers(-20, 63),
+        st.integers(-60, 63),
         st.one_of(*[st.just(0)] * 5, st.integers(-3000, 3000)),
         st.booleans(),
     )
