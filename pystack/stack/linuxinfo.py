@@ -11,7 +11,7 @@ from pystack.transport.tcp.info import TCPInfo
 from pystack.transport.tcp.state import State
 from pystack.units import MS, US, Ns
 
-__all__ = ["CA_STATES", "OPTIONS", "STATES", "TOLD", "tcp_info"]
+__all__ = ["CA_STATES", "FIELDS", "OPTIONS", "STATES", "TOLD", "tcp_info"]
 
 STATES = (
     State.ESTABLISHED,
@@ -114,7 +114,7 @@ TOLD: Mapping[str, Callable[[TCPInfo], int]] = {
 }
 """What this stack can tell."""
 
-_FIELDS = (
+FIELDS = (
     "B state ca_state retransmits probes backoff options wscale flags",
     "I rto ato snd_mss rcv_mss unacked sacked lost retrans fackets",
     "I last_data_sent last_ack_sent last_data_recv last_ack_recv",
@@ -127,10 +127,10 @@ _FIELDS = (
     "I dsack_dups reord_seen rcv_ooopack snd_wnd rcv_wnd rehash",
 )
 """In the order of the structure, with the format of each. The two window scales share an octet."""
-_NAMES = tuple(f"tcpi_{name}" for line in _FIELDS for name in line.split()[1:])
-_STRUCT = struct.Struct("=" + "".join(line[0] * (len(line.split()) - 1) for line in _FIELDS))
+_NAMES = tuple(f"tcpi_{name}" for line in FIELDS for name in line.split()[1:])
+_STRUCT = struct.Struct("=" + "".join(line[0] * (len(line.split()) - 1) for line in FIELDS))
 _LARGEST = {format: (1 << 8 * struct.calcsize("=" + format)) - 1 for format in "BIQ"}
-_LIMITS = tuple(_LARGEST[line[0]] for line in _FIELDS for _ in line.split()[1:])
+_LIMITS = tuple(_LARGEST[line[0]] for line in FIELDS for _ in line.split()[1:])
 
 
 def tcp_info(state: State, info: TCPInfo | None = None, mtu: int = 0, now: Ns = 0) -> bytes:

@@ -323,10 +323,14 @@ class Output(TransmissionControlBlock):
         if self._frto.holds_back:
             self._frto.allowance -= sent
         left = self._snd_end - self.snd_nxt
-        in_flight, limited = board.in_flight, allowed < mss
-        if limited or self.snd_una >= self._window_end or (not self._cwnd_limited and in_flight > self._most_in_flight):
-            self._cwnd_limited, self._most_in_flight, self._window_end = limited, in_flight, self.snd_nxt
+        self._note_use(full=allowed < mss)
         self._watch_over_data(sent > 0, left > 0 and len(out) < limit, now)
+
+    def _note_use(self, *, full: bool) -> None:
+        """How much of the congestion window the round trip uses, at its fullest (RFC 7661 section 4.2)."""
+        in_flight = self._board.in_flight
+        if full or self.snd_una >= self._window_end or (not self._cwnd_limited and in_flight > self._most_in_flight):
+            self._cwnd_limited, self._most_in_flight, self._window_end = full, in_flight, self.snd_nxt
 
     def _restart(self, now: Ns) -> None:
         """After a silence of more than the retransmission timeout the window is not believed any more, from one timeout

@@ -4,7 +4,6 @@ It has a network namespace of its own, with a TUN device whose other end is the 
 """
 
 import os
-import re
 import select
 import subprocess
 import time
@@ -21,6 +20,7 @@ from pystack.testing.packetdrill.flow import Flow
 from pystack.testing.packetdrill.flows import Flows
 from pystack.testing.packetdrill.peer import Peer
 from pystack.testing.packetdrill.settings import Settings
+from pystack.testing.packetdrill.shell import read_commands
 from pystack.testing.packetdrill.values import Unsupported
 from pystack.units import SECOND, US, Ns
 from tests.conftest import CLONE_NEWNET, check, libc
@@ -52,7 +52,6 @@ SILENT = {
 CONGESTION = "net.ipv4.tcp_congestion_control"
 """Not every one that the kernel has can be a namespace's default, but root may give any to a socket."""
 
-_ASSIGNMENT = re.compile(r"""(?P<name>net[./][\w./-]+)\s*=\s*(?:"([^"]*)"|'([^']*)'|(\S*))""")
 _PRIORITY = 10
 """Before everything that is not real-time: a script sleeps nearly always, and must not wake up late."""
 _GATHERED = 500 * US
@@ -110,14 +109,19 @@ class KernelBench:
         return tcpi_names(endpoint.socket)
 
     def command(self, text: str) -> list[str]:
-        for name, *values in _ASSIGNMENT.findall(text):
-            if "net.inet." in name:
+        skipped = []
+        for each in read_commands(text):
+            if isinstance(each, str):
+                skipped.append(f"command {each}")
+                continue
+            name, value = each
+            if name.startswith("net.inet."):
                 raise Unsupported(f"{name}, which is FreeBSD's")
             if name == CONGESTION:
-                self.calls.congestion = "".join(values)
+                self.calls.congestion = value
             else:
-                _write(name, "".join(values))
-        return []
+                _write(name, value)
+        return skipped
 
     def cookie(self, flow: Flow) -> bytes:
         raise Unsupported("the cookie of Fast Open that the kernel will make")

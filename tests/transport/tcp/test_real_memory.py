@@ -50,10 +50,11 @@ def assert_honest(cost: int, octets: int) -> None:
     assert cost <= FACTOR * octets + FIXED
 
 
+@pytest.mark.parametrize(("gap", "ranges"), [(0, 1), (1, PIECES)])
 @pytest.mark.parametrize("descending", [False, True])
 @pytest.mark.parametrize("size", [1, 100, 511, 512, 1448, 16_000])
-def test_ranges_beyond_gaps(size: int, descending: bool) -> None:
-    places = [2 + number * (size + 1) for number in range(PIECES)]
+def test_pieces_beyond_a_gap(size: int, descending: bool, gap: int, ranges: int) -> None:
+    places = [2 + number * (size + gap) for number in range(PIECES)]
 
     def fill() -> ReceiveBuffer:
         buffer = ReceiveBuffer(0, MUCH, PIECES)
@@ -62,23 +63,7 @@ def test_ranges_beyond_gaps(size: int, descending: bool) -> None:
         return buffer
 
     buffer, octets = real(fill)
-    assert len(buffer.beyond.ranges) == PIECES
-    assert_honest(buffer.cost, octets)
-
-
-@pytest.mark.parametrize("descending", [False, True])
-@pytest.mark.parametrize("size", [1, 100, 511, 512, 1448, 16_000])
-def test_one_range_beyond_a_gap(size: int, descending: bool) -> None:
-    places = [2 + number * size for number in range(PIECES)]
-
-    def fill() -> ReceiveBuffer:
-        buffer = ReceiveBuffer(0, MUCH, PIECES)
-        for start in reversed(places) if descending else places:
-            assert buffer.insert(start, payload(size), size)
-        return buffer
-
-    buffer, octets = real(fill)
-    assert len(buffer.beyond.ranges) == 1
+    assert len(buffer.beyond.ranges) == ranges
     assert_honest(buffer.cost, octets)
 
 
