@@ -36,6 +36,10 @@ _PAWS_IDLE: Ns = 24 * 86400 * SECOND
 _MAX_SHIFT = 14
 _TELLING = 3
 """So many segments beyond a gap, reported, let the peer take what is missing for lost (RFC 6675, DupThresh)."""
+_DOUBLED = 4
+"""So many times longer than quick acknowledgements does a loss make them come in pairs,"""
+_SHARE = 3
+"""the first of which covers this part of as much as came together before."""
 _RTO_AFTER_SYN_LOSS: Ns = 3 * SECOND
 _LONGEST_ACK_DELAY: Ns = 200 * MS
 _SYN_AGAIN: Ns = 2 * MS
@@ -416,8 +420,11 @@ class Arrival(Acknowledgment):
         receive = self._receive
         fills_gap = receive.beyond.octets > 0 or self._rcv_fin is not None
         if fills_gap:  # the peer sends little after a loss, and would wait for our timer when that is an odd segment
-            self._quick_acks = self._doubled_acks = self.config.quick_acks
+            self._quick_acks, self._doubled_acks = self.config.quick_acks, _DOUBLED * self.config.quick_acks
             self._interactive = False
+            self._burst, self._burst_start = 0, receive.nxt
+        elif self._doubled_acks and now != self._last_text:
+            self._burst, self._burst_start = receive.nxt - self._burst_start, receive.nxt
         receive.append(payload, length)
         size = length
         if gso_size:
@@ -426,28 +433,33 @@ class Arrival(Acknowledgment):
             self._data_segments_in += (length - 1) // gso_size
         if size > self._rcv_mss:
             self._rcv_mss = min(size, self._advertised_mss)
-        two_segments = receive.nxt - self._last_ack_sent >= 2 * self._rcv_mss
-        if two_segments and self._doubled_acks and not (fills_gap or self._replies):
+        waiting = receive.nxt - self._last_ack_sent
+        two_segments = waiting >= 2 * self._rcv_mss
+        if two_segments and self._doubled_acks and _SHARE * waiting >= self._burst and not (fills_gap or self._replies):
             self._doubled_acks -= 1
             self._reply_ack(now)  # what else arrives with it shares another: docs/deviations.md
-        elif two_segments or fills_gap or (self._quick_acks and not self._interactive):
+        elif two_segments or fills_gap or ((self._quick_acks or self._doubled_acks) and not self._interactive):
             self._ack_due = self._output_due = True
         elif self._timers.delayed_ack == NEVER:
-            self._delay_ack(now)
+            self._delay_ack(size, now)
         self._last_text = now
 
-    def _delay_ack(self, now: Ns) -> None:
+    def _delay_ack(self, size: int, now: Ns) -> None:
         """Wait for company: as long as it takes to come, as far as we know, and no longer than a round trip. After an
-        idle time the peer's window is small again: its acknowledgements are quick, as at the start."""
+        idle time the peer's window is small again: its acknowledgements are quick, as at the start. A full segment
+        (`size`: its octets) that comes alone after two round trips may be a tail loss probe, and an answer is late."""
         least, gap = self.config.delayed_ack, now - self._last_text
-        if gap > self._rtt.rto:
+        srtt = self._rtt.srtt or 0
+        idle = gap > self._rtt.rto
+        if idle:
             self._quick_acks = self.config.quick_acks
-            if self._quick_acks and not self._interactive:
-                self._ack_due = self._output_due = True
-                return
         elif gap < self._ack_delay:
             self._ack_delay = max(least, self._ack_delay // 2 + max(gap, least // 2))
-        longest = max(least, min(self._rtt.srtt or 0, _LONGEST_ACK_DELAY))
+        late = idle or (gap > 2 * srtt and size >= self._rcv_mss)
+        if late and self.config.quick_acks and not self._interactive:
+            self._ack_due = self._output_due = True
+            return
+        longest = max(least, min(srtt, _LONGEST_ACK_DELAY))
         self._timers.delayed_ack = now + min(self._ack_delay, longest)
 
     def _check_fin(self, seg: Segment, seq: int, now: Ns) -> None:
@@ -475,7 +487,7 @@ class Arrival(Acknowledgment):
         if self.state is not _ESTABLISHED or not self._data_segments_in:
             self._ack_due = self._output_due = True
         elif self._timers.delayed_ack == NEVER and not self._ack_due:
-            self._delay_ack(now)
+            self._delay_ack(0, now)
         if self.state is _FIN_WAIT_2:
             self._enter_time_wait(Got.FIN, now)
         else:

@@ -53,6 +53,8 @@ class TransmissionControlBlock:
         "_active",
         "_advertised_mss",
         "_board",
+        "_burst",
+        "_burst_start",
         "_cwnd_limited",
         "_data_segments_in",
         "_data_segments_out",
@@ -242,6 +244,7 @@ class TransmissionControlBlock:
         self._interactive = False  # we answer what comes: an ACK may wait for the answer
         self._ack_delay = config.delayed_ack
         self._doubled_acks = 0  # so many more times there are two ACKs of what arrives together: one may get lost
+        self._burst = self._burst_start = 0  # octets that came together last, while ACKs are doubled; what comes now
         self._last_ack_sent = 0
         self._last_advance = 0
         self._snd_small = iss  # where the last segment ended that was not full

@@ -69,18 +69,65 @@ def test_segments_that_come_together_are_acknowledged_together(wire: Script) -> 
     wire.expect(". 1:1 ack 10001")
 
 
-def test_after_a_loss_two_acks_share_what_comes_together(wire: Script) -> None:
-    """A peer in recovery has little in flight, and if its only ACK were lost it would have to wait for its timer."""
-    wire.established(quick_acks=16)
+def recovered(wire: Script) -> None:
+    """A segment was lost, and came again: 2000 octets are there."""
+    wire.established(quick_acks=16, receive_buffer=1 << 20, wscale=4)
     wire.inject(seq=1001, data=1000)
     wire.expect(". 1:1 ack 1")
     wire.inject(data=1000)
     wire.expect(". 1:1 ack 2001")
+    wire.peer_seq = 2001
+
+
+def arrive_together(wire: Script, count: int) -> None:
+    wire.advance(1 * MS)
     wire.hold = True
-    for start in range(2001, 12001, 1000):
-        wire.inject(seq=start, data=1000)
+    for _ in range(count):
+        wire.inject(data=1000)
     wire.hold = False
+    wire.drain()
+
+
+def test_after_a_loss_two_acks_share_what_comes_together(wire: Script) -> None:
+    """A peer in recovery has little in flight, and if its only ACK were lost it would have to wait for its timer."""
+    recovered(wire)
+    arrive_together(wire, 10)
     wire.expect(". 1:1 ack 4001", ". 1:1 ack 12001")
+
+
+def test_after_a_loss_the_first_of_two_acks_covers_a_third_of_what_came_before(wire: Script) -> None:
+    """A sender lets room pass that is less than a third of its window, and waits for more."""
+    recovered(wire)
+    arrive_together(wire, 12)
+    wire.expect(". 1:1 ack 4001", ". 1:1 ack 14001")
+    arrive_together(wire, 12)
+    wire.expect(". 1:1 ack 18001", ". 1:1 ack 26001")
+    arrive_together(wire, 5)
+    wire.expect(". 1:1 ack 30001", ". 1:1 ack 31001")
+    arrive_together(wire, 1)
+    wire.expect(". 1:1 ack 32001")
+
+
+def test_after_many_pairs_one_ack_is_enough(wire: Script) -> None:
+    recovered(wire)
+    for _ in range(64):
+        arrive_together(wire, 2)
+        arrive_together(wire, 2)
+    wire.sent.clear()
+    arrive_together(wire, 12)
+    wire.expect(". 1:1 ack 270001")
+
+
+def test_a_full_segment_after_two_round_trips_may_be_a_probe_and_is_acknowledged_at_once(wire: Script) -> None:
+    """RFC 8985 section 7.3: its sender waits for the answer."""
+    wire.established(quick_acks=2)
+    for _ in range(10):
+        arrive_together(wire, 2)
+    wire.sent.clear()
+    arrive_together(wire, 1)
+    wire.expect(". 1:1 ack 21001")
+    wire.inject(data=100)
+    wire.expect_nothing()
 
 
 def test_after_a_loss_an_odd_segment_is_acknowledged_at_once(wire: Script) -> None:
