@@ -14,6 +14,7 @@ class LinkWrapper:
 
     def __init__(self, inner: Link) -> None:
         self.inner = inner
+        self._claims = inner if isinstance(inner, Claims) else None
 
     @property
     def capabilities(self) -> LinkCapabilities:
@@ -35,12 +36,12 @@ class LinkWrapper:
 
     def claim(self, protocol: int, address: bytes, port: int) -> None:
         """As the inner link's `Claims`; where it offers none, every port is free."""
-        if isinstance(self.inner, Claims):
-            self.inner.claim(protocol, address, port)
+        if self._claims is not None:
+            self._claims.claim(protocol, address, port)
 
     def release(self, protocol: int, address: bytes, port: int) -> None:
-        if isinstance(self.inner, Claims):
-            self.inner.release(protocol, address, port)
+        if self._claims is not None:
+            self._claims.release(protocol, address, port)
 
     def close(self) -> None:
         self.inner.close()
