@@ -19,6 +19,7 @@ from _work import (
     UPLOAD,
     UPLOAD_CHECKED,
     AnySocket,
+    fresh_buffer,
     read_checked,
     requested,
     write_checked,
@@ -42,7 +43,7 @@ def serve(connection: AnySocket) -> None:
         for left in range(requested(connection), 0, -BUFFER_SIZE):
             connection.sendall(ZEROS[:left])
     elif work == UPLOAD:
-        buffer = bytearray(BUFFER_SIZE)
+        buffer = fresh_buffer()
         left = requested(connection)
         while left:
             left -= connection.recv_into(buffer)
