@@ -442,12 +442,13 @@ class Arrival(Acknowledgment):
             self._ack_due = self._output_due = True
         elif self._timers.delayed_ack == NEVER:
             self._delay_ack(size, now)
-        self._last_text = now
+        self._text_before, self._last_text = self._last_text, now
 
     def _delay_ack(self, size: int, now: Ns) -> None:
         """Wait for company: as long as it takes to come, as far as we know, and no longer than a round trip. After an
         idle time the peer's window is small again: its acknowledgements are quick, as at the start. A full segment
-        (`size`: its octets) that comes alone after two round trips may be a tail loss probe, and an answer is late."""
+        (`size`: its octets) that comes alone after two round trips, others having come more densely, may be a tail loss
+        probe, and an answer is late."""
         least, gap = self.config.delayed_ack, now - self._last_text
         srtt = self._rtt.srtt or 0
         idle = gap > self._rtt.rto
@@ -455,8 +456,8 @@ class Arrival(Acknowledgment):
             self._quick_acks = self.config.quick_acks
         elif gap < self._ack_delay:
             self._ack_delay = max(least, self._ack_delay // 2 + max(gap, least // 2))
-        late = idle or (gap > 2 * srtt and size >= self._rcv_mss)
-        if late and self.config.quick_acks and not self._interactive:
+        probe = size >= self._rcv_mss and gap > max(2 * srtt, 4 * (self._last_text - self._text_before))
+        if (idle or probe) and self.config.quick_acks and not self._interactive:
             self._ack_due = self._output_due = True
             return
         longest = max(least, min(srtt, _LONGEST_ACK_DELAY))

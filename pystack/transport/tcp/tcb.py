@@ -106,6 +106,7 @@ class TransmissionControlBlock:
         "_snd_scale",
         "_snd_small",
         "_syn_retransmits",
+        "_text_before",
         "_throttle",
         "_time_wait",
         "_timers",
@@ -254,6 +255,7 @@ class TransmissionControlBlock:
         self._last_sent: Ns = 0
         self._last_heard: Ns = 0
         self._last_text: Ns = 0
+        self._text_before: Ns = 0  # when the text before that came
 
         self._troubled = False  # something below, or `soft_error`, is to be forgotten at the next progress
         self._retransmits = 0  # timeouts since the last progress, or answer to a probe

@@ -130,6 +130,15 @@ def test_a_full_segment_after_two_round_trips_may_be_a_probe_and_is_acknowledged
     wire.expect_nothing()
 
 
+def test_full_segments_that_come_slowly_share_acks_as_any_others(wire: Script) -> None:
+    """A slow path, not probes."""
+    wire.established(quick_acks=1)
+    for _ in range(10):
+        wire.inject(data=1000)
+        wire.advance(10 * MS)
+    assert len(wire.sent) <= 6
+
+
 def test_after_a_loss_an_odd_segment_is_acknowledged_at_once(wire: Script) -> None:
     wire.established(quick_acks=2)
     wire.inject(data=1000)
