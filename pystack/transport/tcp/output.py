@@ -259,9 +259,11 @@ class Output(TransmissionControlBlock):
         if self._data_segments_in and now - self._last_text < self._ack_delay:  # we answer what comes
             self._interactive = True
         window = self.snd_una + self.snd_wnd - self.snd_nxt
-        allowed = self.congestion.cwnd + self._recovery.inflation - board.in_flight
-        if self._frto.holds_back:
+        holding_back = self._frto.holds_back
+        if holding_back:
             allowed = self._frto.allowance
+        else:
+            allowed = self.congestion.cwnd + self._recovery.inflation - board.in_flight
         head = self._segment(self.snd_nxt, ACK, now)
         if self._sack and self._receive.beyond.octets:
             head.sack = self._sack_blocks()
@@ -320,7 +322,7 @@ class Output(TransmissionControlBlock):
         self._data_segments_out += len(out) - before + parts
         if sent and self._selective.reducing:
             self._selective.on_sent(sent)
-        if self._frto.holds_back:
+        if holding_back:
             self._frto.allowance -= sent
         left = self._snd_end - self.snd_nxt
         self._note_use(full=allowed < mss)

@@ -50,15 +50,16 @@ class ReceiveWindow:
 
     def field(self) -> int:
         """The window field of a segment that leaves now; what it promises is remembered."""
-        nxt, room = self._buffer.nxt, self._buffer.room
-        offer = self._offer(room)
-        if nxt + offer - self.edge >= self._step():
-            self.edge = nxt + offer
-        shift = self.shift
+        buffer, shift, step = self._buffer, self.shift, self._step()
+        nxt = buffer.nxt
+        if (buffer.limit >> 1) - (self.edge - nxt) >= step:  # or no offer is so much more
+            offer = self._offer(buffer.room)
+            if nxt + offer - self.edge >= step:
+                self.edge = nxt + offer
         field = self.edge - nxt + (1 << shift) - 1 >> shift  # rounded up: the edge must not go back
         edge = nxt + (field << shift)
         if edge > self.edge:
-            if edge - nxt > room + max(self._buffer.limit >> 3, _SLACK << shift):
+            if edge - nxt > buffer.room + max(buffer.limit >> 3, _SLACK << shift):
                 return self.edge - nxt >> shift  # rounding has added up: no more of it
             self.edge = edge
         return field
