@@ -16,15 +16,18 @@ from typing import Protocol, TypeVar
 import pytest
 from attrs import define
 
+import pystack
 from pystack.wire import pcapng
 
 __all__ = [
+    "ADDRESSES",
     "KERNEL",
     "OURS",
     "PREFIX",
     "ROOT",
     "Nginx",
     "Stream",
+    "answers",
     "curl",
     "environment",
     "eventually",
@@ -48,6 +51,9 @@ SYSTEM_PATH = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
 
 KERNEL, OURS, PREFIX = "192.0.2.1", "192.0.2.2", 24
 """The two ends of a device that pystack makes. Every test has a network namespace of its own, so none collide."""
+
+ADDRESSES = {4: (KERNEL, OURS, PREFIX), 6: ("2001:db8::1", "2001:db8::2", 64)}
+"""The same by version of IP."""
 
 TSHARK_OPTIONS = (
     *(word for protocol in ("ip", "tcp", "udp") for word in ("-o", f"{protocol}.check_checksum:TRUE")),
@@ -157,6 +163,14 @@ def curl(*arguments: str | Path) -> bytes:
 def ping(address: str, count: int = 3, interval: float = 0.02) -> str:
     """What the kernel's ping says of `count` questions; it waits one second for the last answer."""
     return run("ping", "-n", "-c", str(count), "-i", str(interval), "-W", "1", address, check=False).stdout
+
+
+def answers(host: pystack.Host, address: str) -> bool:
+    """Whether the kernel does, which takes a moment until it knows that `address` of IPv6 is its own."""
+    try:
+        return host.ping(address, timeout=0.1) > 0
+    except OSError:
+        return False
 
 
 def sha256(path: Path) -> str:

@@ -16,12 +16,10 @@ from pystack import StackConfig, wire
 from pystack.transport.tcp.fastopen import FastOpenMode
 from pystack.units import Ns
 from pystack.wire.pcapng import Direction
-from tests.interop.helpers import eventually, run
+from tests.interop.helpers import ADDRESSES, answers, eventually, run
 
 pytestmark = pytest.mark.interop
 
-ADDRESSES = {4: ("192.0.2.1", "192.0.2.2", 24), 6: ("2001:db8::1", "2001:db8::2", 64)}
-"""The kernel's, ours, and the length of their prefix."""
 PATIENCE = 20
 """Seconds."""
 CONFIG = StackConfig(fast_open=FastOpenMode.CLIENT | FastOpenMode.SERVER)
@@ -122,15 +120,8 @@ def net(request: pytest.FixtureRequest, offload: bool) -> Iterator[Net]:
         net.host = closing.enter_context(
             pystack.Host(pystack.CaptureLink(link, net.record), address=f"{ours}/{prefix}", config=CONFIG)
         )
-        eventually(lambda: answers(net), "the kernel knows its new address")
+        eventually(lambda: answers(net.host, kernel), "the kernel knows its new address")
         yield net
-
-
-def answers(net: Net) -> bool:
-    try:
-        return net.host.ping(net.kernel, timeout=0.1) > 0
-    except OSError:
-        return False
 
 
 def everything(sock: Any) -> bytes:

@@ -65,10 +65,10 @@ class Router(LinkWrapper):
     """What `send` takes goes the way there, what `receive` gives came the way back."""
 
     def __init__(self, inner: Link, weather: Weather, rng: Random, victim: str) -> None:
-        """`victim`: whom the flood is for, at the far end."""
+        """`weather` may change; `victim`: whom the flood is for, at the far end."""
         super().__init__(inner)
         self.counters: Counter[str] = Counter()
-        self._weather = weather
+        self.weather = weather
         self._rng = rng
         self._medium = inner.capabilities.medium
         self._victim = victim
@@ -83,7 +83,7 @@ class Router(LinkWrapper):
 
     def receive(self, budget: int, now: Ns) -> Sequence[Frame]:
         passed, answers = self._route(self.inner.receive(budget, now), now)
-        if answers or self._weather.flood:
+        if answers or self.weather.flood:
             self.inner.send(self._flood(now) + answers, now)
         frames, self._for_near = self._for_near + passed, []
         return frames
@@ -92,7 +92,7 @@ class Router(LinkWrapper):
     def next_arrival(self) -> Ns | None:
         if self._for_near:
             return 0
-        flood, arrival = self._weather.flood, self.inner.next_arrival()
+        flood, arrival = self.weather.flood, self.inner.next_arrival()
         if flood is None or self._flooded == flood.count:
             return arrival
         due = self._flooded * flood.gap
@@ -117,11 +117,11 @@ class Router(LinkWrapper):
         return passed, answers
 
     def _is_too_big(self, octets: bytearray, start: int, now: Ns) -> bool:
-        narrowing = self._weather.narrowing
+        narrowing = self.weather.narrowing
         return narrowing is not None and now >= narrowing.start and len(octets) - start > narrowing.mtu
 
     def _too_big(self, octets: bytearray, start: int, now: Ns) -> list[Frame]:
-        narrowing = self._weather.narrowing
+        narrowing = self.weather.narrowing
         assert narrowing is not None
         self.counters["too_big"] += 1
         if now < narrowing.start + narrowing.silence:
@@ -136,14 +136,14 @@ class Router(LinkWrapper):
         answers: list[Frame] = []
         if not _carries_tcp(octets, start):
             return answers
-        if self._strikes(self._weather.lies):
+        if self._strikes(self.weather.lies):
             self.counters["lies"] += 1
             forged = bytearray(octets)
             seq = start + _header_octets(octets, start) + 4
             forged[seq : seq + 4] = self._rng.randrange(1 << 32).to_bytes(4, "big")
             code = self._rng.choice((2, 3)) if octets[start] >> 4 == 4 else 4
             answers.append(self._unreachable(forged, start, code))
-        if self._strikes(self._weather.grumbles):
+        if self._strikes(self.weather.grumbles):
             self.counters["grumbles"] += 1
             answers.append(self._unreachable(octets, start, 0))
         return answers
@@ -169,11 +169,11 @@ class Router(LinkWrapper):
 
     def _mark(self, octets: bytearray, start: int) -> bool:
         """CE, where the packet may be marked and chance has it."""
-        if not self._weather.marks:
+        if not self.weather.marks:
             return False
         version = octets[start] >> 4
         ecn = octets[start + 1] & 3 if version == 4 else octets[start + 1] >> 4 & 3
-        if not ecn or not self._strikes(self._weather.marks):
+        if not ecn or not self._strikes(self.weather.marks):
             return False
         self.counters["marked"] += 1
         if version == 4:
@@ -187,7 +187,7 @@ class Router(LinkWrapper):
 
     def _flood(self, now: Ns) -> list[Frame]:
         """The SYNs that are due. Only without link headers: an Ethernet would ask for the stranger's address first."""
-        flood, frames = self._weather.flood, []
+        flood, frames = self.weather.flood, []
         while flood is not None and self._flooded < flood.count and self._flooded * flood.gap <= now:
             version = 6 if ":" in self._victim else 4
             kind = wire.IPv4Header if version == 4 else wire.IPv6Header

@@ -1,4 +1,4 @@
-"""TCP_INFO of a kernel socket, by the names that scripts have for it."""
+"""TCP_INFO of a kernel's socket, or of ours, by the names that scripts have for it."""
 
 import socket
 import struct
@@ -13,7 +13,7 @@ _NAMES = [f"tcpi_{name}" for line in _FIELDS for name in line.split()[1:]]
 _STRUCT = struct.Struct("=" + "".join(line[0] * (len(line.split()) - 1) for line in _FIELDS))
 
 
-def tcpi_names(connection: socket.socket) -> dict[str, Any]:
+def tcpi_names(connection: Any) -> dict[str, Any]:
     raw = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _STRUCT.size)
     told = dict(zip(_NAMES, _STRUCT.unpack(raw.ljust(_STRUCT.size, b"\0")), strict=True))
     scales = told.pop("tcpi_wscale")
