@@ -19,6 +19,7 @@ from pystack.testing.packetdrill.preprocess import prepare
 from pystack.testing.packetdrill.settings import apply_options
 from pystack.transport.tcp.state import State
 from pystack.units import SECOND
+from tests.examples.conftest import Run
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md")])
@@ -48,6 +49,19 @@ def test_the_first_program_runs(document: str, tmp_path: Path, monkeypatch: pyte
     output_of(blocks(document, "python")[0])
 
 
+def test_the_story_is_told_as_shown(run: Run) -> None:
+    """Sentence by sentence, up to the good-bye, which two hosts may say in more than one way."""
+    told = sentences(run("curl_lite.py", "-v", "-o", "page.html").stderr.decode())
+    for block in blocks("docs/tutorial.md", "text")[1:4]:
+        assert set(sentences(block)) <= set(told)
+
+
+def sentences(story: str) -> list[str]:
+    """What one line of the story, and what it goes on in, says, all numbers alike."""
+    text = re.sub(r"\d+", "0", " ".join(story.split()))
+    return [sentence.strip() for sentence in re.split(r"(?=0\.0 ms |=== |TCP between)", text) if sentence]
+
+
 def test_simulations_print_what_is_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     programs, shown = blocks("docs/simulation.md", "python"), blocks("docs/simulation.md", "text")
@@ -66,6 +80,14 @@ def test_a_congestion_control_of_one_s_own_runs() -> None:
 def test_frames_are_built_and_read() -> None:
     build, read, *_ = blocks("docs/howto/frames.md", "python")
     assert "192.0.2.1.1234 > 192.0.2.2.80: Flags [S]" in output_of(build + read)
+
+
+def test_a_property_of_frames_holds() -> None:
+    output_of(blocks("docs/howto/frames.md", "python")[-1] + "test_every_frame_can_be_described()")
+
+
+def test_a_link_of_one_s_own_carries_packets() -> None:
+    assert output_of(blocks("docs/howto/embed.md", "python")[-1]).startswith("answered after ")
 
 
 def test_the_readme_has_two_commands() -> None:
