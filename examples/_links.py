@@ -124,7 +124,9 @@ def link_options() -> argparse.ArgumentParser:
     """A parent parser: `Parser(parents=[link_options()])`."""
     parser = argparse.ArgumentParser(add_help=False)
     group = parser.add_argument_group(
-        "link", "what the stack is attached to; all but `memory` need root or CAP_NET_ADMIN and CAP_NET_RAW"
+        "link",
+        "what the stack is attached to; without root, tap and tun need CAP_NET_ADMIN or a device that root has prepared, "
+        "packet and raw CAP_NET_RAW",
     )
     group.add_argument(
         "--link",

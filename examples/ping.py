@@ -74,7 +74,9 @@ def arguments() -> argparse.Namespace:
         "-i", "--interval", type=seconds, default=1.0, metavar="S", help="seconds between two (default: 1)"
     )
     parser.add_argument("-s", "--size", type=count(LARGEST), default=56, help="octets of data in each (default: 56)")
-    parser.add_argument("-W", "--wait", type=seconds, default=1.0, metavar="S", help="seconds to wait for each answer")
+    parser.add_argument(
+        "-W", "--wait", type=seconds, default=1.0, metavar="S", help="seconds to wait for each answer (default: 1)"
+    )
     return parser.parse_args()
 
 

@@ -152,7 +152,7 @@ def arguments() -> argparse.Namespace:
         type=seconds,
         default=0.01,
         metavar="S",
-        help="seconds that a segment takes, on a clock that only this program sees",
+        help="seconds that a segment takes, on a clock that only this program sees (default: 0.01)",
     )
     return parser.parse_args()
 

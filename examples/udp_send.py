@@ -61,7 +61,7 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument(
         "--wait",
-        type=float,
+        type=duration,
         default=2.0,
         metavar="S",
         help="seconds to wait for an answer (default: 2; 0: do not wait)",

@@ -132,6 +132,13 @@ class TestUDPSend:
         assert (result.returncode, result.stdout) == (0, b"")
         assert b"to 192.0.2.1 port 7: 5 octets" in result.stderr
 
+    @pytest.mark.parametrize("wait", ["-1", "nan", "inf", "soon"])
+    def test_what_is_no_time_to_wait_is_one_line(self, run: Run, wait: str) -> None:
+        result = run("udp_send.py", f"--wait={wait}")
+        assert (result.returncode, result.stdout) == (2, b"")
+        assert result.stderr.startswith(b"udp_send.py: argument --wait:")
+        assert result.stderr.count(b"\n") == 1
+
     def test_too_long_a_message(self, run: Run) -> None:
         result = run("udp_send.py", "demo.pystack", "7", "x" * 2000)
         assert result.returncode == 2
