@@ -1,9 +1,10 @@
 """TCP as a sans-I/O state machine (RFC 9293).
 
 `TCPConnection` is the whole protocol; its base classes are its chapters, each a file that knows only those before it:
-the control block (tcb.py), what may be sent (output.py), what timers do (timeouts.py), what arriving segments do
-(arrival.py), what the user asks for (connection.py). The pieces they work with do not know each other: the send and
-receive buffers, the ranges in flight, loss recovery, congestion control, the round-trip estimator, the timers.
+the control block (tcb.py), what may be sent (output.py), what is taken for lost (lossrecovery.py), what timers do
+(timeouts.py), what acknowledgements do (acknowledgment.py) and arriving segments as a whole (arrival.py), what the user
+asks for (connection.py). The pieces they work with do not know each other, but for recovery, which steers congestion
+control: the send and receive buffers, the ranges in flight, the round-trip estimator, the timers.
 
 Addresses are opaque values, time is a parameter, sequence numbers are unbounded ints (pystack/wire/seq.py).
 """
