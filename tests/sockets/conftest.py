@@ -1,4 +1,4 @@
-"""Pumps on still stacks, and a look at who sleeps."""
+"""Two hosts that run; pumps on still stacks, and a look at who sleeps."""
 
 import contextlib
 import queue
@@ -11,6 +11,7 @@ import pytest
 from pystack.sockets.pump import Pump
 from pystack.sockets.seat import Seat
 from tests.sockets.still import StillStack
+from tests.sockets.two import Two
 
 StartPump = Callable[[StillStack], Pump]
 
@@ -52,3 +53,11 @@ def start(naps: "queue.Queue[Nap]") -> Iterator[StartPump]:
             return pump
 
         yield start_pump
+
+
+@pytest.fixture
+def two() -> Iterator[Two]:
+    hosts = Two()
+    yield hosts
+    hosts.a.close(0)
+    hosts.b.close(0)
