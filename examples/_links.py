@@ -125,8 +125,8 @@ def link_options() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(add_help=False)
     group = parser.add_argument_group(
         "link",
-        "what the stack is attached to; without root, tap and tun need CAP_NET_ADMIN or a device that root has prepared, "
-        "packet and raw CAP_NET_RAW",
+        "what the stack is attached to; without root, tap and tun need CAP_NET_ADMIN or a device that root has "
+        "prepared, packet and raw CAP_NET_RAW",
     )
     group.add_argument(
         "--link",
