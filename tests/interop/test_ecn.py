@@ -176,7 +176,7 @@ def test_marks_slow_a_transfer_down_and_nothing_is_lost(
         run("sysctl", "-q", f"net.ipv4.{setting}")
     config = TCPConfig(
         ecn=ECNMode.ON, loss_probe=False
-    )  # neither end probes: on a busy machine it would be for nothing
+    )  # nor does the kernel: on a busy machine it would be for nothing
     place = net(closing, version, config, DELAY, offload=offload)
     ours, theirs = place.connect(we_open=way == "out")
     sender: Any

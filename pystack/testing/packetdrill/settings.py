@@ -11,7 +11,6 @@ from attrs.validators import in_
 
 from pystack.stack.config import StackConfig
 from pystack.testing.packetdrill.script import Option, ScriptError
-from pystack.testing.packetdrill.sysctl import LINUX_DEFAULTS
 from pystack.units import MS, US, Ns
 
 __all__ = ["IP_VERSIONS", "Settings", "apply_options"]
@@ -50,7 +49,7 @@ class Settings:
     complete: bool = False
     """A packet that the stack has sent and the script has not expected, by the script's end, is a failure too."""
     seed: int = 1
-    config: StackConfig = LINUX_DEFAULTS
+    config: StackConfig = field(factory=StackConfig)
     """What the script's sysctl commands start from."""
     folder: Path | None = None
     """Where the files are that the script's commands name."""

@@ -9,14 +9,10 @@ from attrs import evolve
 
 from pystack.stack.config import StackConfig
 from pystack.testing.packetdrill.shell import read_commands
-from pystack.transport.tcp.config import TCPConfig
 from pystack.transport.tcp.ecn import ECNMode
 from pystack.units import MS, SECOND, US
 
-__all__ = ["KNOWN", "LINUX_DEFAULTS", "apply_command"]
-
-LINUX_DEFAULTS = StackConfig(tcp=TCPConfig(ecn=ECNMode.PASSIVE))
-"""Where a script's settings start: as a kernel's do."""
+__all__ = ["KNOWN", "apply_command"]
 
 _Setting: TypeAlias = Callable[[str], dict[str, Any]]
 """From the text of a value to the fields of the configuration that it sets."""

@@ -45,7 +45,7 @@ class TCPConfig:
     """Probe for losses at the end of a flight (RFC 8985 section 7). Only with SACK."""
     frto: bool = True
     """Find out whether a retransmission timeout was for nothing (RFC 5682)."""
-    ecn: ECNMode = field(default=ECNMode.OFF, converter=ECNMode)
+    ecn: ECNMode = field(default=ECNMode.PASSIVE, converter=ECNMode)
     """Explicit congestion notification (RFC 3168)."""
 
     receive_buffer: int = field(default=128 << 10, validator=ge(256))

@@ -21,11 +21,11 @@ def capable(wire: Script, **config: object) -> None:
     assert wire.tcp.info().ecn
 
 
-def test_it_is_off_unless_asked_for(wire: Script) -> None:
-    wire.make()
+def test_off_it_neither_asks_nor_agrees(wire: Script) -> None:
+    wire.make(ecn=ECNMode.OFF)
     wire.tcp.connect(wire.now)
     wire.expect("S 0:1")
-    wire.make()
+    wire.make(ecn=ECNMode.OFF)
     wire.tcp.listen()
     wire.inject("SEW", mss=1000)
     wire.expect("S. 0:1")
@@ -40,8 +40,9 @@ def test_a_listener_agrees(wire: Script) -> None:
     assert wire.tcp.info().ecn
 
 
-def test_passive_it_agrees_and_does_not_ask(wire: Script) -> None:
-    wire.make(ecn=ECNMode.PASSIVE)
+def test_by_default_it_agrees_and_does_not_ask(wire: Script) -> None:
+    """As in Linux."""
+    wire.make()
     wire.tcp.listen()
     wire.inject("SEW", mss=1000)
     wire.expect("S.E 0:1")
