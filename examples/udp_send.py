@@ -4,6 +4,7 @@ The exit status is 0 when an answer came (or none was waited for), 1 when none d
 """
 
 import argparse
+import os
 import socket
 import sys
 from contextlib import suppress
@@ -25,7 +26,7 @@ def duration(text: str) -> float:
 
 def message_of(text: str) -> bytes:
     """`text` itself; "-" stands for what stdin holds, octet for octet."""
-    return sys.stdin.buffer.read(LARGEST + 1) if text == "-" else text.encode()
+    return sys.stdin.buffer.read(LARGEST + 1) if text == "-" else os.fsencode(text)
 
 
 def exchange(host: pystack.Host, address: tuple[str, int], message: bytes, wait: float) -> bytes | None:

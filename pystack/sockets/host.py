@@ -11,6 +11,7 @@ from typing import Self
 
 from pystack.errors import os_error
 from pystack.link.base import Link
+from pystack.net.interface import Interface
 from pystack.sockets.family import INET, INET6, Address, family_of
 from pystack.sockets.pump import Pump
 from pystack.sockets.resolve import IPAddress, resolve
@@ -78,10 +79,24 @@ class Host:
         """One more address, of either IP version, for `link`, which may be left out if it is the only one. Raises
         ValueError for what is no address of one host, and `OSError`: EADDRINUSE (this host has it already),
         EADDRNOTAVAIL (a loopback address), EAFNOSUPPORT (the link cannot carry that IP version)."""
-        links = [each for each in self._stack.interfaces if not each.is_loopback and link in (None, each.link)]
-        if len(links) != 1:
+        interface = self._interface(link)
+        if interface is None:
             raise ValueError("which link gets the address? Name one of this host's with link=")
-        self._pump.call(lambda _: self._stack.add_address(links[0], address))
+        self._pump.call(lambda _: self._stack.add_address(interface, address))
+
+    def add_route(self, network: str, gateway: str | None = None, *, link: Link | None = None) -> None:
+        """Reach `network` ("198.51.100.0/24"; "0.0.0.0/0" and "::/0": everywhere) through `gateway`, a neighbour on one
+        of the links; without one, directly over `link`, which may be left out if it is the only one. The longest prefix
+        wins. Raises ValueError for what makes no sense."""
+        interface = self._interface(link) if link is not None or gateway is None else None
+        if link is not None and interface is None:
+            raise ValueError(f"{link!r} is not a link of this host")
+        self._pump.call(lambda _: self._stack.add_route(network, gateway, interface))
+
+    def _interface(self, link: Link | None) -> Interface | None:
+        """The one of `link`, or without it the only one besides loopback."""
+        found = [each for each in self._stack.interfaces if not each.is_loopback and link in (None, each.link)]
+        return found[0] if len(found) == 1 else None
 
     # --- sockets
 

@@ -1,5 +1,6 @@
 """The other examples on the memory link, each as a program, and --help of all."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -113,6 +114,9 @@ class TestUDPSend:
     def test_the_echo(self, run: Run) -> None:
         result = run("udp_send.py", "demo.pystack", "7", "some words")
         assert (result.returncode, result.stdout, result.stderr) == (0, b"some words\n", b"")
+
+    def test_a_message_that_is_no_text(self, run: Run) -> None:
+        assert run("udp_send.py", "demo.pystack", "7", os.fsdecode(b"\xff")).stdout == b"\xff\n"
 
     def test_a_message_from_stdin(self, run: Run) -> None:
         assert run("udp_send.py", "demo.pystack", "7", "-", stdin=b"\x00\xff\n").stdout == b"\x00\xff\n"

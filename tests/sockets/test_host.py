@@ -53,6 +53,33 @@ def test_a_host_talks_to_itself() -> None:
         listener.close()
 
 
+def test_routes_lead_to_networks_behind_a_neighbour(two: Two) -> None:
+    two.b.add_address("198.51.100.9/24")
+    with pytest.raises(OSError) as caught:  # noqa: PT011 (the errno is the test)
+        two.a.ping("198.51.100.9", timeout=PATIENCE)
+    assert caught.value.errno == errno.ENETUNREACH
+    two.a.add_route("198.51.100.0/24", "192.0.2.2")
+    assert two.a.ping("198.51.100.9", timeout=PATIENCE) > 0
+
+
+def test_a_route_without_gateway_goes_over_its_link(two: Two) -> None:
+    two.b.add_address("198.51.100.9/24")
+    two.b.add_route("203.0.113.0/24")
+    two.a.add_address("203.0.113.1/32")
+    two.a.add_route("198.51.100.0/24", link=two.cable[0])
+    assert two.a.ping("198.51.100.9", timeout=PATIENCE) > 0
+    assert two.b.ping("203.0.113.1", timeout=PATIENCE) > 0
+
+
+def test_a_route_that_leads_nowhere_is_refused(two: Two) -> None:
+    with pytest.raises(ValueError, match="not a link of this host"):
+        two.a.add_route("198.51.100.0/24", link=two.cable[1])
+    with pytest.raises(ValueError, match="no interface for the route"):
+        two.a.add_route("198.51.100.0/24", "203.0.113.1")
+    with Host() as host, pytest.raises(ValueError, match="no interface for the route"):
+        host.add_route("0.0.0.0/0")
+
+
 def test_several_links_each_with_an_address() -> None:
     left, right = MemoryHub(), MemoryHub()
     with (
