@@ -46,7 +46,16 @@ MORE = int(getattr(socket, "MSG_MORE", 0x8000))
 class StreamEndpoint(Endpoint):
     """One TCP socket. `Flow` is its connection, once it has one."""
 
-    __slots__ = ("_error_told", "_read_shut", "_urgent_read", "_write_shut", "flow", "listening", "settings")
+    __slots__ = (
+        "_error_told",
+        "_read_shut",
+        "_starved",
+        "_urgent_read",
+        "_write_shut",
+        "flow",
+        "listening",
+        "settings",
+    )
 
     type: ClassVar[SocketKind] = SOCK_STREAM
     defaults: ClassVar[dict[OptionKey, int]] = {
@@ -65,6 +74,7 @@ class StreamEndpoint(Endpoint):
         self._read_shut = False
         self._write_shut = False
         self._error_told = False
+        self._starved = False  # the last attempt to send found no room
         self._urgent_read = -1  # the end of the urgent data whose last octet MSG_OOB has read
         if flow is not None:
             self._adopt(flow)
@@ -273,9 +283,10 @@ class StreamEndpoint(Endpoint):
         return not (self._read_shut or connection.state is State.CLOSED)
 
     def try_send(self, data: Buffer, now: Ns, flags: int = 0) -> int | None:
-        """How many octets of `data` the send buffer took; None: not yet, most of it is full. Raises EPIPE after a
-        shutdown and without a connection, and once the connection's error. MSG_OOB makes the data urgent; MSG_MORE says
-        that more follows: a tail that does not fill a segment waits for it."""
+        """How many octets of `data` the send buffer took; None: not yet, there is no room, or was none and still is not
+        enough to be `writable`. Raises EPIPE after a shutdown and without a connection, and once the connection's
+        error. MSG_OOB makes the data urgent; MSG_MORE says that more follows: a tail that does not fill a segment waits
+        for it."""
         self._check_open()
         flow = self.flow
         if flow is None:
@@ -284,13 +295,14 @@ class StreamEndpoint(Endpoint):
         if connection.error is not None or self._write_shut or connection.state is State.CLOSED:
             error = self.take_error()
             raise error or os_error(EPIPE, "nothing can be sent on this connection any more")
-        if not connection.writable:
+        if (self._starved or connection.opening) and not connection.writable:
             return None
         room = self.stack.tcp.accounts.send_room(flow)
         taken = connection.send(data, now, urgent=bool(flags & URGENT), more=bool(flags & MORE), most=room)
         if taken or not room:  # when there is none, others give way
             self.stack.tcp.push(flow, now)
-        return taken or (None if memoryview(data).nbytes else 0)
+        self._starved = not taken and memoryview(data).nbytes > 0
+        return None if self._starved else taken
 
     @property
     def urgent(self) -> int | None:

@@ -12,6 +12,7 @@ from pystack.stack.stream import StreamEndpoint
 from pystack.transport.tcp.state import State
 from pystack.units import MS, SECOND
 from tests.stack.conftest import LOOPBACK, Pair, raises_errno
+from tests.stack.lone import ACK, Lone
 
 
 def test_a_connection_carries_data_both_ways(pair: Pair) -> None:
@@ -42,6 +43,23 @@ def test_a_megabyte_arrives_whole_in_both_directions_at_once(pair: Pair) -> None
     pair.sim.run_until(done)
     assert got[conn] == upward
     assert got[client] == downward
+
+
+def test_what_is_free_is_taken_but_who_found_nothing_waits_for_a_third() -> None:
+    lone = Lone()
+    conn = lone.establish()
+    conn.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 15_000)
+    piece = bytes(1000)
+    taken = sum(iter(lambda: conn.try_send(piece, lone.now) or 0, 0))
+    assert 0.9 * 30_000 < taken <= 30_000
+    for acknowledged in (3000, 6000, 9000):
+        assert not conn.writable
+        assert conn.try_send(piece, lone.now) is None
+        lone.segment(ACK, 1001, lone.iss + 1 + acknowledged & 0xFFFF_FFFF, window=65_535)
+    lone.segment(ACK, 1001, lone.iss + 1 + 12_000 & 0xFFFF_FFFF, window=65_535)
+    assert conn.writable
+    again = sum(iter(lambda: conn.try_send(piece, lone.now) or 0, 0))
+    assert 0.9 * 30_000 < taken + again - 12_000 <= 30_000
 
 
 def test_close_is_an_end_of_stream_and_both_sides_come_to_rest(pair: Pair) -> None:

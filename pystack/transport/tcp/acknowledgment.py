@@ -5,6 +5,7 @@ from pystack.transport.tcp.frto import Verdict
 from pystack.transport.tcp.sackoption import Block, split_duplicate
 from pystack.transport.tcp.segment import ECE, FIN, SYN, Segment
 from pystack.transport.tcp.selective import Phase
+from pystack.transport.tcp.sendbuffer import room_for
 from pystack.transport.tcp.timeouts import Timeouts
 from pystack.transport.tcp.timers import NEVER
 from pystack.units import MS, Ns
@@ -129,11 +130,12 @@ class Acknowledgment(Timeouts):
         return rtt if rtt <= since_resent + MS else None
 
     def _grow_send_buffer(self) -> None:
-        """Room for what is in flight, as much again behind it, and what Linux spends on keeping both: as much as fits
-        there is taken from the user at once here too."""
-        send, room = self._send, min(6 * self.congestion.cwnd, self.config.send_buffer_max)
-        if send.limit < room and self._send_autotuning and self.may_grow:
-            send.limit = room
+        """As far as the window, or the initial one, asks for it."""
+        send, config = self._send, self.config
+        if send.limit < config.send_buffer_max and self._send_autotuning and self.may_grow:
+            mss = self.snd_mss
+            segments = max(self.congestion.cwnd // mss, config.initial_window)
+            send.limit = max(send.limit, min(room_for(segments, mss), config.send_buffer_max))
 
     # While something is, or may be, amiss
 

@@ -4,12 +4,22 @@ from bisect import bisect_right
 
 from typing_extensions import Buffer
 
-__all__ = ["PIECE_COST", "SendBuffer"]
+__all__ = ["PIECE_COST", "SendBuffer", "room_for"]
 
 PIECE_COST = 128
 """Octets charged for each stored piece on top of its content."""
 _SMALL = 4096
 """Shorter data is copied together."""
+_SUPER_SEGMENT = 65535
+
+
+def room_for(segments: int, mss: int) -> int:
+    """Octets that a buffer has room for at a congestion window of so many segments of `mss` octets: what Linux takes.
+    It charges each segment with the memory that it lies in, a power of two with room for headers, and lets twice the
+    window be charged. Behind what leaves at once it takes whole super-segments until that is reached."""
+    charge = 2 * segments * (256 + (1 << (mss + 511).bit_length()))
+    leaving = segments * mss
+    return leaving + -(-(charge - leaving) // _SUPER_SEGMENT) * _SUPER_SEGMENT
 
 
 class SendBuffer:

@@ -369,13 +369,25 @@ def test_a_receive_buffer_of_chosen_size_stays(wire: Script) -> None:
     assert 64 << 10 < wire.tcp.info().rcv_wnd <= 100_000 + 256
 
 
+@pytest.mark.parametrize(("mss", "linux"), [(536, 70_216), (1000, 75_000), (1460, 78_840), (8960, 340_480)])
+@pytest.mark.parametrize("written", [100, 1460, 16_384, 1 << 20])
+def test_a_new_connection_takes_at_once_what_linux_takes(wire: Script, mss: int, linux: int, written: int) -> None:
+    """Measured with Linux 6.18, by one write and by many until EAGAIN."""
+    wire.established(mss=mss, win=1 << 20, wscale=9)
+    taken = sum(iter(lambda: wire.send(written), 0))
+    assert 0.95 * linux < taken < 1.05 * linux
+
+
 def test_the_send_buffer_grows_with_the_window(wire: Script) -> None:
     wire.established()
-    assert wire.send(1 << 20) < 64 << 10
     for _ in range(12):
-        wire.inject(win=65535)
         wire.send(1 << 20)
-    assert wire.tcp.unacknowledged > 128 << 10
+        wire.inject(win=65535)
+    info = wire.tcp.info()
+    linux = 2 * (info.cwnd // 1000) * 2304  # SO_SNDBUF there
+    wire.send(1 << 20)
+    assert info.cwnd > 40_000
+    assert 0.95 * linux < wire.tcp.unacknowledged < linux + 65_535
 
 
 def test_the_send_buffer_does_not_grow_while_memory_is_short(wire: Script) -> None:
@@ -383,10 +395,10 @@ def test_the_send_buffer_does_not_grow_while_memory_is_short(wire: Script) -> No
     limit = wire.tcp._send.limit
     wire.tcp.may_grow = False
     for _ in range(10):
-        wire.send(20_000)
+        wire.send(1 << 20)
         wire.inject(".")
     assert wire.tcp._send.limit == limit
-    assert wire.tcp.congestion.cwnd > limit
+    assert wire.tcp.congestion.cwnd > 2 * 10_000
 
 
 def test_a_send_buffer_of_chosen_size_stays(wire: Script) -> None:
