@@ -30,6 +30,7 @@ __all__ = [
     "LINGER_OFF",
     "MAXSEG",
     "NODELAY",
+    "NOTSENT_LOWAT",
     "OOBINLINE",
     "PROTOCOL",
     "QUICKACK",
@@ -86,6 +87,7 @@ DEFER_ACCEPT: OptionKey = (socket.IPPROTO_TCP, getattr(socket, "TCP_DEFER_ACCEPT
 INFO: OptionKey = (socket.IPPROTO_TCP, getattr(socket, "TCP_INFO", 11))
 QUICKACK: OptionKey = (socket.IPPROTO_TCP, getattr(socket, "TCP_QUICKACK", 12))
 USER_TIMEOUT: OptionKey = (socket.IPPROTO_TCP, getattr(socket, "TCP_USER_TIMEOUT", 18))
+NOTSENT_LOWAT: OptionKey = (socket.IPPROTO_TCP, getattr(socket, "TCP_NOTSENT_LOWAT", 25))
 CONGESTION: OptionKey = (socket.IPPROTO_TCP, getattr(socket, "TCP_CONGESTION", 13))
 """The only one whose value is a name, not a number: `decode_name`, `encode_name`."""
 

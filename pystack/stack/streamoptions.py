@@ -100,6 +100,15 @@ def _set_linger2(config: TCPConfig, value: int, stack: TCPConfig) -> TCPConfig:
     return evolve(config, fin_wait_2=min(max(value, 0), _FIN_WAIT_2_MAX) * SECOND)
 
 
+def _set_low_water(config: TCPConfig, value: int, stack: TCPConfig) -> TCPConfig:
+    """0: the stack's default; below: Linux takes it for unsigned."""
+    return evolve(config, unsent_low_water=value & 0xFFFF_FFFF or stack.unsent_low_water)
+
+
+def _get_low_water(config: TCPConfig) -> int:
+    return (config.unsent_low_water ^ 1 << 31) - (1 << 31)
+
+
 def _deferral(seconds: int) -> int:
     """What TCP_DEFER_ACCEPT makes of `seconds`: Linux counts in repetitions of the SYN-ACK, and rounds up."""
     time, pause, repetitions = 0, _SYN_ACK_FIRST, 0
@@ -175,6 +184,7 @@ STREAM_OPTIONS: Mapping[OptionKey, StreamOption] = {
     options.MAXSEG: StreamOption(_plain("max_segment").set, _segment_size),
     options.LINGER2: _of_tcp(_set_linger2, lambda config: config.fin_wait_2 // SECOND or -1),
     options.SNDBUF: _buffer("send_buffer", options.SNDBUF),
+    options.NOTSENT_LOWAT: _of_tcp(_set_low_water, _get_low_water),
     options.RCVBUF: _buffer("receive_buffer", options.RCVBUF),
     options.QUICKACK: StreamOption(_set_quick, lambda socket: int(_is_quick(socket))),
     options.FASTOPEN: StreamOption(_set_fast_open, lambda socket: socket.option(options.FASTOPEN)),

@@ -168,6 +168,7 @@ class TwoConnections(RuleBasedStateMachine):
                 "congestion": st.sampled_from(["cubic", "newreno"]),
                 "receive_buffer": st.sampled_from([300, 5000, 1 << 17]),
                 "send_buffer": st.sampled_from([300, 5000, 1 << 17]),
+                "unsent_low_water": st.sampled_from([0, 1, 5000]),
             },
         ),
     )

@@ -7,6 +7,7 @@ import os
 import pickle
 import socket
 import struct
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -81,6 +82,8 @@ class Net:
             return sock.getsockname()
 
 
+NOTSENT_LOWAT = (socket.IPPROTO_TCP, getattr(socket, "TCP_NOTSENT_LOWAT", 25))
+LINUX_ALONE = pytest.mark.skipif(sys.platform != "linux", reason="the option is Linux's")
 FAMILIES = [socket.AF_INET, socket.AF_INET6]
 
 
@@ -464,6 +467,27 @@ def test_a_closed_listener_refuses(net: Net) -> None:
 
 
 # --- options, names
+
+
+@LINUX_ALONE
+def test_little_that_waits_to_be_sent_holds_nothing_up(net: Net) -> None:
+    near, far = net.pair()
+    near.setsockopt(*NOTSENT_LOWAT, 1000)
+    assert near.getsockopt(*NOTSENT_LOWAT) == 1000
+    content = os.urandom(1 << 20)
+    sending = in_thread(near.sendall, content)
+    assert received(far, len(content)) == content
+    sending.result(PATIENCE)
+
+
+@LINUX_ALONE
+def test_the_mark_of_what_waits_to_be_sent_takes_any_number(net: Net) -> None:
+    sock = net.client()
+    assert sock.getsockopt(*NOTSENT_LOWAT) == 0
+    for value in (1, 2**31 - 1, -1, -7, 0):
+        sock.setsockopt(*NOTSENT_LOWAT, value)
+        assert sock.getsockopt(*NOTSENT_LOWAT) == value
+    assert errno_of(net.client(DGRAM).setsockopt, *NOTSENT_LOWAT, 1) == errno.ENOPROTOOPT
 
 
 def test_options_are_read_as_they_were_set(net: Net) -> None:

@@ -35,6 +35,10 @@ def _buffer(field: str, largest: str) -> _Setting:
     return lambda text: dict(zip((field, largest), map(int, text.split()[1:]), strict=True))
 
 
+def _low_water(text: str) -> dict[str, Any]:
+    return {"unsent_low_water": int(text, 0) & 0xFFFF_FFFF}
+
+
 def _ecn(text: str) -> dict[str, Any]:
     """FreeBSD counts as Linux does."""
     return {"ecn": ECNMode(int(text))}
@@ -91,6 +95,7 @@ _TCP: dict[str, _Setting] = {
     "net.ipv4.tcp_rto_max_ms": _number("max_rto", unit=MS),
     "net.ipv4.tcp_rmem": _buffer("receive_buffer", "receive_buffer_max"),
     "net.ipv4.tcp_wmem": _buffer("send_buffer", "send_buffer_max"),
+    "net.ipv4.tcp_notsent_lowat": _low_water,
     "net.inet.tcp.rfc1323": _switch("timestamps", "window_scaling"),
     "net.inet.tcp.sack.enable": _switch("sack"),
     "net.inet.tcp.initcwnd_segments": _number("initial_window"),
@@ -140,7 +145,6 @@ _HELD = {
     "net.ipv4.tcp_moderate_rcvbuf": "1",
     "net.ipv4.tcp_mtu_probing": "0",
     "net.ipv4.tcp_no_metrics_save": "1",
-    "net.ipv4.tcp_notsent_lowat": "-1",
     "net.ipv4.tcp_plb_enabled": "0",
     "net.ipv4.tcp_recovery": "1",
     "net.ipv4.tcp_reflect_tos": "0",

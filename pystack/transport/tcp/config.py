@@ -55,6 +55,9 @@ class TCPConfig:
     send_buffer: int = field(default=16 << 10, validator=ge(256))
     """Where the send buffer starts, the cost of its pieces included."""
     send_buffer_max: int = field(default=4 << 20, validator=ge(256))
+    unsent_low_water: int = field(default=0, validator=ge(0))
+    """Octets that have not left, in whole super-segments, after which no more are taken, and under half of which the
+    user is asked for more, as by Linux's TCP_NOTSENT_LOWAT; 0: as many as the buffer takes."""
     reassembly_ranges: int = field(default=1024, validator=ge(1))
     """Separate ranges held out of order."""
     scoreboard_ranges: int = field(default=1024, validator=ge(1))

@@ -13,6 +13,7 @@ from pystack.transport.tcp.congestion.base import INFINITE
 from pystack.transport.tcp.fastopen import ActiveFastOpen, PassiveFastOpen
 from pystack.transport.tcp.info import TCPInfo
 from pystack.transport.tcp.selective import Phase
+from pystack.transport.tcp.sendbuffer import whole_super_segments
 from pystack.transport.tcp.state import TRANSITIONS, Got, State
 from pystack.transport.tcp.timers import NEVER
 from pystack.transport.tcp.timewait import TimeWait
@@ -72,6 +73,8 @@ class TCPConnection(Arrival):
         if self.state not in _SENDING or self._fin_due:
             unopened = self.state is State.LISTEN or (self.state is State.CLOSED and not self._fin_due)
             raise os_error(errno.ENOTCONN if unopened else errno.EPIPE)
+        if self.config.unsent_low_water:
+            most = min(most, self._unsent_room)
         taken = self._send.append(data, most)
         if taken:
             if urgent:
@@ -85,16 +88,31 @@ class TCPConnection(Arrival):
     @property
     def send_space(self) -> int:
         """Octets that `send` would take now."""
-        return self._send.space if self.state in _SENDING and not self._fin_due else 0
+        if self.state not in _SENDING or self._fin_due:
+            return 0
+        return min(self._send.space, self._unsent_room) if self.config.unsent_low_water else self._send.space
 
     @property
     def writable(self) -> bool:
-        """Whether a blocked sender should wake: a third of the buffer is free, as in Linux, or `send` would raise."""
+        """Whether a blocked sender should wake: a third of the buffer is free and little has not left, as in Linux, or
+        `send` would raise."""
         if self.error is not None or self.state not in _SENDING or self._fin_due:
             return True
         if self.state in _SYNCHRONIZING and not (self.fast_opened or self.deferred):
             return False
-        return 3 * self._send.space >= self._send.limit
+        if 3 * self._send.space < self._send.limit:
+            return False
+        low_water = self.config.unsent_low_water
+        return not low_water or 2 * self._never_sent < low_water
+
+    @property
+    def _unsent_room(self) -> int:
+        return max(0, whole_super_segments(self.config.unsent_low_water) - self._never_sent)
+
+    @property
+    def _never_sent(self) -> int:
+        """Octets of the user's."""
+        return self._send.end - max(self.snd_nxt, self._send.start)
 
     @property
     def opening(self) -> bool:
@@ -263,8 +281,8 @@ class TCPConnection(Arrival):
 
     def configure(self, config: TCPConfig, now: Ns) -> None:
         """Take over from `config` what can change in a living connection: `nodelay`, `cork`, the user timeout, the
-        congestion control, the keepalive settings, and the sizes of the buffers, which from then on stay as they are
-        set. What the peer was told, `max_segment` above all, stays."""
+        congestion control, the keepalive settings, the low-water mark, and the sizes of the buffers, which from then
+        on stay as they are set. What the peer was told, `max_segment` above all, stays."""
         old = self.config
         if config.max_segment != old.max_segment:
             config = evolve(config, max_segment=old.max_segment)

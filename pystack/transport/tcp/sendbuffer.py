@@ -4,7 +4,7 @@ from bisect import bisect_right
 
 from typing_extensions import Buffer
 
-__all__ = ["PIECE_COST", "SendBuffer", "room_for"]
+__all__ = ["PIECE_COST", "SendBuffer", "room_for", "whole_super_segments"]
 
 PIECE_COST = 128
 """Octets charged for each stored piece on top of its content."""
@@ -19,7 +19,12 @@ def room_for(segments: int, mss: int) -> int:
     window be charged. Behind what leaves at once it takes whole super-segments until that is reached."""
     charge = 2 * segments * (256 + (1 << (mss + 511).bit_length()))
     leaving = segments * mss
-    return leaving + -(-(charge - leaving) // _SUPER_SEGMENT) * _SUPER_SEGMENT
+    return leaving + whole_super_segments(charge - leaving)
+
+
+def whole_super_segments(octets: int) -> int:
+    """What Linux takes before it finds that `octets` are enough."""
+    return -(-octets // _SUPER_SEGMENT) * _SUPER_SEGMENT
 
 
 class SendBuffer:

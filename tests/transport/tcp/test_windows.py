@@ -412,6 +412,30 @@ def test_a_send_buffer_of_chosen_size_stays(wire: Script) -> None:
     assert wire.send(1 << 20) <= 5000
 
 
+@pytest.mark.parametrize(("low_water", "most"), [(1, 65_535), (65_535, 65_535), (100_000, 131_070)])
+def test_what_waits_to_be_sent_is_limited_by_super_segments(wire: Script, low_water: int, most: int) -> None:
+    wire.established(win=5000, send_buffer=1 << 20, unsent_low_water=low_water)
+    assert wire.tcp.writable
+    while wire.send(20_000):
+        pass
+    assert wire.tcp.info().unsent == most
+    assert wire.tcp.send_space == 0
+    assert not wire.tcp.writable
+    wire.inject(ack=5001, win=4000)
+    assert wire.tcp.send_space == 4000
+    assert not wire.tcp.writable
+
+
+def test_less_than_half_of_the_low_water_mark_asks_for_more(wire: Script) -> None:
+    wire.established(win=5000, unsent_low_water=8000)
+    wire.send(8999)
+    assert wire.tcp.writable
+    wire.send(1)
+    assert not wire.tcp.writable
+    wire.inject(ack=1001, win=5000)
+    assert wire.tcp.writable
+
+
 def test_a_full_send_buffer_takes_nothing(wire: Script) -> None:
     wire.established(win=1000)
     while wire.send(5000):
