@@ -18,6 +18,14 @@ LENIENT = """
 +0 write(3, ..., 10) = 10
 +0 > . 1:11(10) ack 1
 """
+NEEDS_NAMES = "#ifdef CLOSES\n0 socket(..., KIND, IPPROTO_TCP) = 3\n+0 close(3) = 0\n#endif\n"
+MSS_560 = """
+0 socket(..., SOCK_STREAM, IPPROTO_TCP) = 3
++0 bind(3, ..., ...) = 0
++0 listen(3, 1) = 0
++0 < S 0:0(0) win 65535
++0 > S. 0:0(0) ack 1 <mss 560>
+"""
 
 
 @pytest.fixture
@@ -131,6 +139,27 @@ def test_from_a_shell_with_everything_that_happens(scripts: Path) -> None:
         "    0.000000 close() = 0",
         "    2 events in 0.000000 s",
     ]
+
+
+def test_from_a_shell_with_names_defined(scripts: Path) -> None:
+    (scripts / "names.pkt").write_text(NEEDS_NAMES)
+    given = run(scripts, "pystack.testing.packetdrill", "-v", "-D", "CLOSES", "-DKIND=SOCK_STREAM", "names.pkt")
+    assert "    0.000000 close() = 0" in given.stdout.splitlines()
+    lacking = run(scripts, "pystack.testing.packetdrill", "-D", "CLOSES", "names.pkt")
+    assert "names.pkt:2: not supported: the name KIND" in lacking.stdout
+
+
+def test_from_a_shell_with_the_mtu_of_the_link(scripts: Path) -> None:
+    (scripts / "mss.pkt").write_text(MSS_560)
+    assert run(scripts, "pystack.testing.packetdrill", "--mtu", "600", "mss.pkt").returncode == 0
+    default = run(scripts, "pystack.testing.packetdrill", "mss.pkt")
+    assert default.returncode == 1
+    assert "mss 1460" in default.stdout
+
+
+def test_from_a_shell_leniently(scripts: Path) -> None:
+    assert run(scripts, "pystack.testing.packetdrill", "lenient.pkt").returncode == 1
+    assert run(scripts, "pystack.testing.packetdrill", "--lenient", "lenient.pkt").returncode == 0
 
 
 def test_from_a_shell_help_has_examples(scripts: Path) -> None:
