@@ -129,7 +129,7 @@ class RawIPLink(KernelLink):
     def _write(self, frame: Frame) -> None:
         header = memoryview(frame.buffers[0])
         if header[9] == IPProtocol.ICMP:
-            self._note_ping(header)
+            self._note_ping(frame.to_bytes())
         self._sender.sendmsg(gather(frame.buffers), (), 0, (socket.inet_ntoa(header[16:20]), 0))
 
     @override
@@ -193,11 +193,11 @@ class RawIPLink(KernelLink):
             return transport[0] == ICMPv4Type.ECHO_REQUEST and transport[4:6] in self._pinged
         return protocol in self._ports and int.from_bytes(transport[:2], "big") in self._ports_of(protocol)
 
-    def _note_ping(self, header: memoryview) -> None:
+    def _note_ping(self, packet: bytes) -> None:
         """Remember the identifier of an echo request of ours, so that its replies find their way."""
-        message = header[4 * (header[0] & 0xF) :]
-        if message[0] == ICMPv4Type.ECHO_REQUEST:
-            self._pinged[bytes(message[4:6])] = None
+        message = packet[4 * (packet[0] & 0xF) :]
+        if len(message) >= _ICMP_HEADER and message[0] == ICMPv4Type.ECHO_REQUEST:
+            self._pinged[message[4:6]] = None
             if len(self._pinged) > _MOST_PINGS:
                 del self._pinged[next(iter(self._pinged))]
 

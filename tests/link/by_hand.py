@@ -18,6 +18,7 @@ from pystack.link.normalise import ip_start, normalise
 from pystack.wire import TCPFlags
 
 __all__ = [
+    "CAP_NET_ADMIN",
     "Caller",
     "answer_arp",
     "as_nobody",
@@ -40,6 +41,7 @@ L = TypeVar("L", bound=wire.Layer)
 
 PATIENCE = 10.0
 NOBODY = 65534
+CAP_NET_ADMIN = 12
 
 
 def frames_until(link: Link, enough: Callable[[list[Frame]], bool]) -> list[Frame]:

@@ -15,6 +15,7 @@ from pystack.link.pool import FramePool
 from pystack.wire import TCPFlags
 from tests.conftest import Cable, NetworkNamespace
 from tests.link.by_hand import (
+    CAP_NET_ADMIN,
     Caller,
     answer_arp,
     as_nobody,
@@ -26,6 +27,7 @@ from tests.link.by_hand import (
     own_mac,
     sent,
     udp_packet,
+    without_capability,
 )
 
 pytestmark = pytest.mark.interop
@@ -313,3 +315,13 @@ def test_without_root() -> None:
         error = refused("near")
     assert isinstance(error, PermissionError)
     assert "PacketLink needs root or CAP_NET_RAW" in str(error)
+
+
+def test_cap_net_raw_is_enough(cable: Cable) -> None:
+    with without_capability(CAP_NET_ADMIN):
+        link = PacketLink("near")
+    with far_socket(cable) as sock:
+        sock.sendto(b"hello", (OURS, 7))
+        answer_arp(link, OURS)
+        assert ip_of(link, next_frame(link, is_ip))[-1] == b"hello"
+    link.close()

@@ -16,6 +16,7 @@ from pystack.link.rawip import RawIPLink
 from pystack.wire import TCPFlags
 from tests.conftest import Cable, NetworkNamespace
 from tests.link.by_hand import (
+    CAP_NET_ADMIN,
     Caller,
     as_nobody,
     descriptors,
@@ -247,6 +248,12 @@ def test_our_ping_is_answered_by_the_kernel(link: RawIPLink) -> None:
     assert nothing_waits(link)
 
 
+def test_a_ping_whose_header_is_a_buffer_of_its_own(link: RawIPLink) -> None:
+    packet = ping(7)
+    assert link.send([Frame((packet[:20], packet[20:]))], 0) == 1
+    assert layer_of(link, next_frame(link), wire.ICMPv4Message).rest == 7 << 16 | 1
+
+
 def test_the_latest_pings_are_remembered(link: RawIPLink) -> None:
     other = RawIPLink(HERE)
     for identifier in range(65):
@@ -290,6 +297,14 @@ def test_an_error_must_quote_what_we_may_have_sent(link: RawIPLink, quote: bytes
     error = wire.ICMPv4Message.unreachable(wire.UnreachableCode.HOST, quote)
     sent(link, wire.build(wire.IPv4Header(HERE, HERE), error))
     exactly(link, int(seen))
+
+
+@pytest.mark.parametrize("octets", [0, 1, 4, 7])
+def test_icmp_too_short_for_its_header_is_passed_over(link: RawIPLink, octets: int) -> None:
+    sent(link, wire.build(wire.IPv4Header(HERE, HERE, protocol=1), bytes(octets)), ping(7))
+    reply = layer_of(link, next_frame(link), wire.ICMPv4Message)
+    assert (reply.type, reply.data) == (wire.ICMPv4Type.ECHO_REPLY, b"data")
+    assert nothing_waits(link)
 
 
 def test_between_two_claimed_ports_each_packet_is_seen_once(link: RawIPLink) -> None:
@@ -404,6 +419,14 @@ def test_privileged_ports_need_privilege(link: RawIPLink) -> None:
     ):
         link.claim(TCP, OWN, 80)
     link.claim(TCP, OWN, 80)
+
+
+def test_cap_net_raw_is_enough(netns: NetworkNamespace) -> None:
+    with without_capability(CAP_NET_ADMIN):
+        link = RawIPLink(HERE)
+    sent(link, ping(7))
+    assert layer_of(link, next_frame(link), wire.ICMPv4Message).type == wire.ICMPv4Type.ECHO_REPLY
+    link.close()
 
 
 def test_another_address_of_the_machine_reached_from_within(cable: Cable) -> None:
