@@ -123,6 +123,16 @@ def test_an_interrupt_while_waiting_spares_the_host(two: Two) -> None:
     far.close()
 
 
+@pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="needs signals to threads")
+def test_an_interrupted_create_connection_leaves_no_socket(two: Two) -> None:
+    nobody, source = ("192.0.2.77", 80), ("192.0.2.1", 5000)
+    with interrupt_until_cut(), pytest.raises(KeyboardInterrupt):
+        two.a.create_connection(nobody, PATIENCE, source_address=source)
+    with two.a.socket() as sock:
+        sock.bind(source)
+        assert sock.getsockname() == source
+
+
 @contextmanager
 def interrupt_until_cut() -> Iterator[None]:
     """SIGINT to the main thread, again and again, until one KeyboardInterrupt was raised; no more than one is."""

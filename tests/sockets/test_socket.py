@@ -4,7 +4,6 @@ import errno
 import io
 import socket
 import struct
-from contextlib import suppress
 from typing import IO, assert_type
 
 import pytest
@@ -47,17 +46,18 @@ def test_flags_we_do_not_have(two: Two) -> None:
 
 
 def test_a_connection_reset_while_it_waits_is_aborted(two: Two) -> None:
-    listener = two.b.create_server(("", 0))
-    listener.settimeout(PATIENCE)
-    address = ("192.0.2.2", listener.getsockname()[1])
-    hasty = two.a.create_connection(address, PATIENCE)
-    hasty.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    hasty.close()
-    with two.a.create_connection(address, PATIENCE) as patient:
-        with suppress(ConnectionAbortedError):  # unless the stack has forgotten it already
-            listener.accept()[0].close()
-        patient.sendall(b"x")
-    listener.close()
+    with two.b.create_server(("", 0)) as listener:
+        listener.settimeout(PATIENCE)
+        address = ("192.0.2.2", listener.getsockname()[1])
+        with two.a.create_connection(address, PATIENCE) as hasty:
+            two.a.ping("192.0.2.2", PATIENCE)  # the handshake's end has been there: it waits
+            hasty.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        with two.a.create_connection(address, PATIENCE) as patient:  # behind the reset, on the same cable
+            with pytest.raises(ConnectionAbortedError, match="accept the next"):
+                listener.accept()
+            accepted, peer = listener.accept()
+            with accepted:
+                assert peer == patient.getsockname()
 
 
 def test_a_signal_handler_may_close_a_listener(two: Two) -> None:
@@ -145,3 +145,26 @@ def test_a_datagram_is_all_that_a_call_waits_for(two: Two) -> None:
         buffer = bytearray(6)
         assert near.recv_into(buffer, 0, socket.MSG_WAITALL) == 3
         assert buffer == b"two\0\0\0"
+
+
+def test_waiting_for_all_gives_what_came_in_time(two: Two) -> None:
+    near, far = two.connection()
+    with near, far:
+        far.sendall(b"abcd")
+        near.settimeout(PATIENCE)
+        assert near.recv(4, socket.MSG_WAITALL | socket.MSG_PEEK) == b"abcd"
+        near.settimeout(0.01)
+        assert near.recv(6, socket.MSG_WAITALL) == b"abcd"
+        with pytest.raises(TimeoutError):
+            near.recv(6, socket.MSG_WAITALL)
+
+
+def test_connecting_without_blocking_while_nobody_answers(two: Two) -> None:
+    nobody = ("192.0.2.77", 80)
+    with two.a.socket() as sock:
+        sock.setblocking(False)
+        assert sock.connect_ex(nobody) == errno.EINPROGRESS
+        assert sock.connect_ex(nobody) == errno.EALREADY
+        with pytest.raises(OSError, match="not connected") as caught:
+            sock.getpeername()
+        assert caught.value.errno == errno.ENOTCONN
