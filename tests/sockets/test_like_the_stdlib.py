@@ -701,6 +701,37 @@ def test_a_connected_datagram_socket_has_one_peer(net: Net) -> None:
     assert sender.recv(10) == b"signal"
 
 
+def test_a_datagram_socket_is_shut_for_either_direction(net: Net) -> None:
+    receiver, address = net.receiver()
+    sender = net.client(DGRAM)
+    assert errno_of(sender.shutdown, socket.SHUT_RD) == errno.ENOTCONN
+    sender.connect(address)
+    assert errno_of(sender.shutdown, 99) == errno.EINVAL
+    sender.shutdown(socket.SHUT_RD)
+    sender.settimeout(None)  # with a timeout the kernel's says EAGAIN
+    assert sender.recv(10) == b""
+    sender.send(b"still")
+    assert receiver.recv(10) == b"still"
+    sender.shutdown(socket.SHUT_WR)
+    assert errno_of(sender.send, b"x") == errno.EPIPE
+
+
+def test_a_datagram_socket_is_bound_once(net: Net) -> None:
+    receiver, address = net.receiver()
+    assert errno_of(receiver.bind, (net.server_address, 0)) == errno.EINVAL
+    assert receiver.getsockname() == address
+
+
+def test_shutdown_wakes_who_waits_for_a_datagram(net: Net) -> None:
+    _, address = net.receiver()
+    sock = net.client(DGRAM)
+    sock.connect(address)
+    sock.settimeout(None)
+    reading = in_thread(sock.recv, 1)
+    sock.shutdown(socket.SHUT_RD)
+    assert reading.result(PATIENCE) == b""
+
+
 def test_a_closed_port_refuses_datagrams(net: Net) -> None:
     receiver, address = net.receiver()
     receiver.close()

@@ -2,6 +2,7 @@ import errno
 
 import pytest
 
+from pystack.errors import LinkDown
 from pystack.units import MS, SECOND
 from tests.stack.conftest import LOOPBACK, Pair
 
@@ -47,3 +48,20 @@ def test_cancelled_pings_do_not_use_up_the_limit(pair: Pair) -> None:
     assert caught.value.errno == errno.ENOBUFS
     pair.sim.run()
     assert all(operation.done for operation in waiting)
+
+
+def test_a_ping_ends_with_the_last_link(pair: Pair) -> None:
+    pinging = pair.a.ping(pair.host_b, pair.now, timeout=None)
+    pair.link_a.close()
+    pair.a.poll(pair.now)
+    with pytest.raises(LinkDown):
+        pinging.result()
+
+
+def test_a_ping_ends_with_the_host(pair: Pair) -> None:
+    pair.link_b.close()
+    pinging = pair.a.ping(pair.host_b, pair.now, timeout=None)
+    pair.a.close(pair.now)
+    with pytest.raises(OSError, match="the host was closed") as caught:
+        pinging.result()
+    assert caught.value.errno == errno.EBADF
