@@ -84,7 +84,7 @@ class PassiveOpens:
             return self.redeem(listening, key, segment, packet, now)
         if not segment.flags & SYN:
             return True
-        refusal = listening.queues.refusal or self._refusal
+        refusal = self._refusal or listening.queues.refusal
         if refusal:
             self.counters[refusal] += 1
             if refusal == HALF_OPEN_FULL and self.config.syn_cookies:
@@ -108,7 +108,7 @@ class PassiveOpens:
         lingering = self.connections.lingering.get(key)
         if syn is None or (lingering is not None and not lingering.may_reopen(listening, syn)):
             return False
-        refusal = listening.queues.refusal or self._refusal
+        refusal = self._refusal or listening.queues.refusal
         if refusal and refusal != HALF_OPEN_FULL:
             self.counters[refusal] += 1
             return True
@@ -159,7 +159,7 @@ class PassiveOpens:
 
     @property
     def _refusal(self) -> str:
-        """Why no connection at all is taken on, or ""."""
+        """Why no connection at all is taken on, by a cookie neither, or ""."""
         if self.connections.is_full:
             return "tcp.connection_limit"
         return "tcp.memory" if self.memory.refuses_connections else ""
