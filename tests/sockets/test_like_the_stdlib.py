@@ -512,6 +512,36 @@ def test_options_are_read_as_they_were_set(net: Net) -> None:
     assert errno_of(sock.getsockopt, socket.SOL_SOCKET, 9999) == errno.ENOPROTOOPT
 
 
+@pytest.mark.parametrize(
+    ("level", "name", "value"),
+    [
+        (socket.SOL_SOCKET, socket.SO_LINGER, 1),
+        (socket.SOL_SOCKET, socket.SO_LINGER, bytes(7)),
+        (socket.SOL_SOCKET, socket.SO_KEEPALIVE, b"\1"),
+        (socket.IPPROTO_TCP, socket.TCP_NODELAY, b""),
+    ],
+)
+def test_an_option_has_its_octets(net: Net, level: int, name: int, value: int | bytes) -> None:
+    sock = net.client()
+    before = sock.getsockopt(level, name, 8)
+    assert errno_of(sock.setsockopt, level, name, value) == errno.EINVAL
+    assert sock.getsockopt(level, name, 8) == before
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="these are Linux's ways back")
+@pytest.mark.parametrize(
+    ("level", "name", "chosen", "unset"),
+    [(socket.IPPROTO_IP, socket.IP_TTL, 9, -1), (socket.IPPROTO_TCP, socket.TCP_MAXSEG, 700, 0)],
+)
+def test_options_go_back_to_the_default(net: Net, level: int, name: int, chosen: int, unset: int) -> None:
+    sock = net.client(family=socket.AF_INET)
+    default = sock.getsockopt(level, name)
+    sock.setsockopt(level, name, chosen)
+    assert sock.getsockopt(level, name) == chosen
+    sock.setsockopt(level, name, unset)
+    assert sock.getsockopt(level, name) == default
+
+
 def test_so_error_tells_of_a_failed_connect_once(net: Net) -> None:
     sock = net.client()
     sock.setblocking(False)
