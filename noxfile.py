@@ -79,7 +79,10 @@ def requirements(session: nox.Session) -> None:
 
 @nox.session
 def coverage(session: nox.Session) -> None:
-    """Which branches of the package the tests take, those on real kernels included: needs root, and ten minutes."""
+    """Which branches of the package the tests take, those on real kernels included: needs root, and twenty minutes.
+
+    Processes that tests start, and tests marked `untraced`, are not counted.
+    """
     session.install("-e.[test,oracle]")
     session.run("coverage", "erase")
     session.run("pytest", "-q", "-n", "auto", "--cov", "--cov-report=", env=MUST_RUN)

@@ -142,6 +142,31 @@ def test_a_deferred_connect_can_be_closed_without_a_trace() -> None:
     assert not lone.stack.tcp.flows
 
 
+def test_a_syn_whose_data_the_path_does_not_take_goes_again_alone() -> None:
+    """The path may be narrower than the MSS that the server announced when it was met (RFC 7413 section 4.1.3)."""
+    lone = Lone(CLIENT)
+    pair = socket.inet_aton(lone.host) + socket.inet_aton(lone.peer)
+    lone.stack.fast_open.cache.learn(pair, b"cookie12", 1460, lone.now)
+    client = lone.stack.stream()
+    client.setsockopt(TCP, FASTOPEN_CONNECT, 1)
+    client.connect((lone.peer, 80), lone.now)
+    data = bytes(range(250)) * 5
+    assert client.try_send(data, lone.now) == len(data)
+    lone.sim.step(lone.now)
+    (first,) = lone.sent()
+    assert (first.tcp.flags, first.payload) == (SYN, data)
+    ports = first.tcp.src_port, 80
+    lone.icmp(
+        wire.ICMPv4Type.UNREACHABLE, wire.UnreachableCode.FRAGMENTATION_NEEDED, first.tcp.seq, rest=1000, ports=ports
+    )
+    (again,) = lone.sent()
+    assert (again.tcp.flags, again.tcp.seq, again.payload) == (SYN, first.tcp.seq, b"")
+    lone.segment(SYN | ACK, 5, first.tcp.seq + 1 & 0xFFFF_FFFF, src_port=80, dst_port=ports[0], window=65535)
+    segments = lone.sent()
+    assert b"".join(segment.payload for segment in segments) == data
+    assert all(20 + 20 + len(segment.payload) <= 1000 for segment in segments)
+
+
 def test_the_cache_is_bounded_and_ages() -> None:
     cache = CookieCache(limit=2, lifetime=100, pause=10)
     for n in range(3):
