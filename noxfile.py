@@ -79,7 +79,7 @@ def requirements(session: nox.Session) -> None:
 
 @nox.session
 def coverage(session: nox.Session) -> None:
-    """Which branches of the package the tests take, those on real kernels included: needs root, and twenty minutes.
+    """Which branches of the package the tests take, those on real kernels included: needs root, and fifteen minutes.
 
     Processes that tests start, and tests marked `untraced`, are not counted.
     """
