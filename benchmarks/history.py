@@ -57,6 +57,9 @@ CHANGES = (
     Change("7fe9b1d", "RACK's round trip follows every acknowledgement"),
     Change("4b00bf9", "PSH ends bursts; windows that are not used, as Linux has them"),
     Change("fff0fc0", "Windows of half a buffer, acknowledgements that wait in a conversation"),
+    Change("de27201", "Acknowledgements in pairs let the peer go on, probes are answered at once"),
+    Change("8defb9a", "A window field needs no offer where none could move the edge"),
+    Change("99c2ff8", "A new connection takes at once what Linux takes"),
 )
 
 

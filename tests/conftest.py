@@ -24,11 +24,15 @@ __all__ = ["Cable", "NetworkNamespace"]
 pytest_plugins = ["tests.requirements.plugin"]
 
 CLONE_NEWNET = 0x40000000
+TESTS_AT_A_TIME = 4
+"""More, and one of several processes is left with the slow tests of the end."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs, and their children, ignore it
     config.addinivalue_line("markers", "requires(*programs): programs that an interop test runs")
+    if getattr(config.option, "maxschedchunk", 0) is None:  # pytest-xdist, free to choose
+        config.option.maxschedchunk = TESTS_AT_A_TIME
 
 
 @pytest.hookimpl(tryfirst=True)
