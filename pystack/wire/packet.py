@@ -60,7 +60,9 @@ def build(*layers: Header | Buffer) -> bytes:
     inner: Header | Buffer = b""
     for place in range(len(layers) - 1, -1, -1):
         layer = layers[place]
-        if isinstance(layer, TCPHeader):
+        if isinstance(layer, bytes):
+            built = layer + built
+        elif isinstance(layer, TCPHeader):
             built = layer.sealed_bytes(_pseudo(layers, place, IPProtocol.TCP), built) + built
         elif isinstance(layer, IPv4Header):
             built = layer.sealed_bytes(_PROTOCOLS.get(type(inner), layer.protocol), len(built)) + built
