@@ -124,13 +124,19 @@ def test_options_say_what_they_are_and_when() -> None:
     assert caught.value.errno == EINVAL
 
 
-def test_a_deferred_connect_can_be_closed_without_a_trace() -> None:
+def deferred() -> tuple[Lone, StreamEndpoint]:
+    """A client that has met the server, and a connect that waits for data."""
     lone = Lone(CLIENT)
     pair = socket.inet_aton(lone.host) + socket.inet_aton(lone.peer)
     lone.stack.fast_open.cache.learn(pair, b"cookie12", 1460, lone.now)
     client = lone.stack.stream()
     client.setsockopt(TCP, FASTOPEN_CONNECT, 1)
     client.connect((lone.peer, 80), lone.now)
+    return lone, client
+
+
+def test_a_deferred_connect_can_be_closed_without_a_trace() -> None:
+    lone, client = deferred()
     assert client.try_connected(lone.now)
     assert client.writable
     assert not client.readable
@@ -144,12 +150,7 @@ def test_a_deferred_connect_can_be_closed_without_a_trace() -> None:
 
 def test_a_syn_whose_data_the_path_does_not_take_goes_again_alone() -> None:
     """The path may be narrower than the MSS that the server announced when it was met (RFC 7413 section 4.1.3)."""
-    lone = Lone(CLIENT)
-    pair = socket.inet_aton(lone.host) + socket.inet_aton(lone.peer)
-    lone.stack.fast_open.cache.learn(pair, b"cookie12", 1460, lone.now)
-    client = lone.stack.stream()
-    client.setsockopt(TCP, FASTOPEN_CONNECT, 1)
-    client.connect((lone.peer, 80), lone.now)
+    lone, client = deferred()
     data = bytes(range(250)) * 5
     assert client.try_send(data, lone.now) == len(data)
     lone.sim.step(lone.now)

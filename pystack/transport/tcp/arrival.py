@@ -37,9 +37,9 @@ _MAX_SHIFT = 14
 _TELLING = 3
 """So many segments beyond a gap, reported, let the peer take what is missing for lost (RFC 6675, DupThresh)."""
 _DOUBLED = 4
-"""So many times longer than quick acknowledgements does a loss make them come in pairs,"""
+"""A loss makes acknowledgements come in pairs for so many times as long as it makes them quick."""
 _SHARE = 3
-"""the first of which covers this part of as much as came together before."""
+"""The first of a pair covers one part in so many of what came together before."""
 _RTO_AFTER_SYN_LOSS: Ns = 3 * SECOND
 _LONGEST_ACK_DELAY: Ns = 200 * MS
 _SYN_AGAIN: Ns = 2 * MS
@@ -438,7 +438,10 @@ class Arrival(Acknowledgment):
         if two_segments and self._doubled_acks and _SHARE * waiting >= self._burst and not (fills_gap or self._replies):
             self._doubled_acks -= 1
             self._reply_ack(now)  # what else arrives with it shares another: docs/deviations.md
-        elif two_segments or fills_gap or ((self._quick_acks or self._doubled_acks) and not self._interactive):
+        elif two_segments or fills_gap or (self._quick_acks and not self._interactive):
+            self._ack_due = self._output_due = True
+        elif self._doubled_acks and not self._interactive:  # an odd segment, the second half of a pair
+            self._doubled_acks -= 1
             self._ack_due = self._output_due = True
         elif self._timers.delayed_ack == NEVER:
             self._delay_ack(size, now)

@@ -118,6 +118,15 @@ def test_after_many_pairs_one_ack_is_enough(wire: Script) -> None:
     wire.expect(". 1:1 ack 270001")
 
 
+def test_single_segments_are_delayed_again_some_time_after_a_loss(wire: Script) -> None:
+    recovered(wire)
+    for _ in range(80):
+        wire.inject(data=100)
+    wire.sent.clear()
+    wire.inject(data=100)
+    wire.expect_nothing()
+
+
 def test_a_full_segment_after_two_round_trips_may_be_a_probe_and_is_acknowledged_at_once(wire: Script) -> None:
     """RFC 8985 section 7.3: its sender waits for the answer."""
     wire.established(quick_acks=2)
